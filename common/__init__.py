@@ -1,0 +1,1 @@
+"""What the entry scripts share: data, losses, metrics, checkpoints, training and evaluation."""

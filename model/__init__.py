@@ -1,0 +1,12 @@
+"""Video pose transformers and their hourglasses, found by name.
+
+    from model import create_model, list_models
+    model = create_model("mixste.hot_mixste", frames=243, token_num=81, layer_index=3)
+    model(pose_2d).pose                          # (B, F, 17, 2) -> (B, F, 17, 3)
+"""
+
+from model import mhformer, mixste, motionagformer, motionbert  # noqa: F401  (each registers its variants)
+from model.hourglass import Hourglass, PoseTransformer, Prediction
+from model.registry import create_model, list_models, model_sizes, register_model
+
+__all__ = ["Hourglass", "PoseTransformer", "Prediction", "create_model", "list_models", "model_sizes", "register_model"]

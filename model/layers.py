@@ -1,0 +1,131 @@
+"""The layers that all backbones share, each exactly once.
+
+Tokens are (B, F, S, C): batch, frames, tokens per frame, channels; or (B, N, C) where there is no second token axis.
+Attention runs along any one axis of them, so that no caller has to change the layout between space and time.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+SPACE, TIME = 2, 1
+"""The axes of (B, F, S, C) along which attention runs."""
+
+
+class Mlp(nn.Module):
+    """Linear, GELU, Linear over the last axis: (..., C) -> (..., C)."""
+
+    def __init__(self, channel: int, hidden: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(channel, hidden)
+        self.act = nn.GELU()
+        self.fc2 = nn.Linear(hidden, channel)
+        self.drop = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.drop(self.fc2(self.drop(self.act(self.fc1(x)))))
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor, heads: int, axis: int) -> Tensor:
+    """Multi-head scaled dot-product attention along one axis of q (..., N, ..., C) and of k, v (..., M, ..., C).
+
+    The other axes are batch axes and must agree. Returns the shape of q.
+    """
+    q, k, v = (t.unflatten(-1, (heads, -1)).movedim(axis, -2) for t in (q, k, v))  # (..., heads, N or M, C / heads)
+    batch = q.shape[:-3]
+    q, k, v = (t.flatten(0, -4) for t in (q, k, v))  # (batch, heads, N or M, C / heads), as the fused kernels want it
+    x = functional.scaled_dot_product_attention(q, k, v)  # (batch, heads, N, C / heads)
+    return x.unflatten(0, batch).movedim(-2, axis).flatten(-2)  # (..., N, ..., C)
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention along `axis` of (..., C) tokens."""
+
+    def __init__(self, channel: int, heads: int = 8, qkv_bias: bool = True, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(channel, 3 * channel, bias=qkv_bias)
+        self.proj = nn.Linear(channel, channel)
+        self.drop = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, axis: int) -> Tensor:
+        q, k, v = self.qkv(x).chunk(3, dim=-1)  # three of (..., C)
+        return self.drop(self.proj(attend(q, k, v, self.heads, axis)))
+
+
+class CrossAttention(nn.Module):
+    """Multi-head attention of queries (..., N, ..., C) over keys and values (..., M, ..., C) along `axis`."""
+
+    def __init__(self, channel: int, heads: int = 8, qkv_bias: bool = True, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.heads = heads
+        self.linear_q = nn.Linear(channel, channel, bias=qkv_bias)
+        self.linear_k = nn.Linear(channel, channel, bias=qkv_bias)
+        self.linear_v = nn.Linear(channel, channel, bias=qkv_bias)
+        self.proj = nn.Linear(channel, channel)
+        self.drop = nn.Dropout(dropout)
+
+    def forward(self, q: Tensor, k: Tensor, v: Tensor, axis: int) -> Tensor:
+        """Axes of size 1 in q (a query shared by batch or joints) are broadcast against k."""
+        q, k, v = self.linear_q(q), self.linear_k(k), self.linear_v(v)
+        shape = list(k.shape)
+        shape[axis] = q.shape[axis]
+        return self.drop(self.proj(attend(q.expand(shape), k, v, self.heads, axis)))
+
+
+class DropPath(nn.Module):
+    """Stochastic depth: whole rows of a residual branch are dropped in training, the others scaled by 1 / keep.
+
+    One draw for each row; `axis` names the token axis that belongs to a row (attention along it): the rows of (B, F, S, C)
+    are its other two token axes. None: one draw per sample.
+    """
+
+    def __init__(self, rate: float = 0.0) -> None:
+        super().__init__()
+        self.rate = rate
+
+    def forward(self, x: Tensor, axis: int | None = None) -> Tensor:
+        if self.rate == 0.0 or not self.training:
+            return x
+        shape = [x.shape[0]] + [1] * (x.ndim - 1)
+        if axis is not None:
+            shape = [1 if i in (axis, x.ndim - 1) else size for i, size in enumerate(x.shape)]
+        keep = 1 - self.rate
+        return x * x.new_empty(shape).bernoulli_(keep).div_(keep)
+
+
+class Block(nn.Module):
+    """Pre-norm transformer block along one axis: x + droppath(attn(norm1 x)); x + droppath(mlp(norm2 x))."""
+
+    def __init__(
+        self, channel: int, hidden: int, heads: int = 8, qkv_bias: bool = True, dropout: float = 0.0, drop_path: float = 0.0, eps: float = 1e-6
+    ) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(channel, eps=eps)
+        self.attn = Attention(channel, heads, qkv_bias, dropout)
+        self.drop_path = DropPath(drop_path)
+        self.norm2 = nn.LayerNorm(channel, eps=eps)
+        self.mlp = Mlp(channel, hidden, dropout)
+
+    def forward(self, x: Tensor, axis: int) -> Tensor:
+        x = x + self.drop_path(self.attn(self.norm1(x), axis), axis)
+        return x + self.drop_path(self.mlp(self.norm2(x)), axis)
+
+
+class PreLogits(nn.Module):
+    """Linear and tanh before the head: (..., C) -> (..., R)."""
+
+    def __init__(self, channel: int, representation: int) -> None:
+        super().__init__()
+        self.fc = nn.Linear(channel, representation)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.tanh(self.fc(x))
+
+
+def fuse(first: Tensor, second: Tensor, weigh: nn.Linear) -> Tensor:
+    """Adaptive fusion of two streams (..., C): a softmax over two weights per token, from both streams."""
+    alpha = weigh(torch.cat([first, second], dim=-1)).softmax(dim=-1)  # (..., 2)
+    return first * alpha[..., :1] + second * alpha[..., 1:]

@@ -1,0 +1,155 @@
+"""MHFormer (Li et al., CVPR 2022) and TPC w. MHFormer (HoT: Li et al., CVPR 2024)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from common.errors import InputError
+from model.hourglass import Hourglass, PoseTransformer, check_width
+from model.layers import Attention, Block, CrossAttention, DropPath, Mlp
+from model.registry import register_model
+
+ENCODER_HEADS = 9
+HYPOTHESES = (1, 2, 3)
+DROPOUT = 0.1
+
+
+class CoordinateEncoder(nn.Module):
+    """Transformer over the coordinates of all joints as tokens, whose channels are the frames: (B, N, F) -> (B, N, F)."""
+
+    def __init__(self, coordinates: int, frames: int, depth: int = 4) -> None:
+        super().__init__()
+        self.pos_embed = nn.Parameter(torch.zeros(1, coordinates, frames))
+        self.pos_drop = nn.Dropout(DROPOUT)
+        rates = torch.linspace(0, 0.2, depth).tolist()
+        self.blocks = nn.ModuleList(Block(frames, 2 * frames, ENCODER_HEADS, dropout=DROPOUT, drop_path=rate) for rate in rates)
+        self.norm = nn.LayerNorm(frames, eps=1e-6)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.pos_drop(x + self.pos_embed)
+        for block in self.blocks:
+            x = block(x, axis=1)
+        return self.norm(x)
+
+
+class SelfHypothesisRefinement(nn.Module):
+    """Self-attention over the frames of each hypothesis, then one MLP over the three together: (B, K, 3, C) -> the same."""
+
+    def __init__(self, channel: int, hidden: int, heads: int, drop_path: float) -> None:
+        super().__init__()
+        for k in HYPOTHESES:
+            self.add_module(f"norm1_{k}", nn.LayerNorm(channel, eps=1e-6))
+            self.add_module(f"attn_{k}", Attention(channel, heads, dropout=DROPOUT))
+        self.norm2 = nn.LayerNorm(3 * channel, eps=1e-6)
+        self.mlp = Mlp(3 * channel, hidden, DROPOUT)
+        self.drop_path = DropPath(drop_path)
+
+    def forward(self, x: Tensor) -> Tensor:
+        hypotheses = []
+        for k, h in zip(HYPOTHESES, x.unbind(2), strict=True):  # h: (B, K, C)
+            attention, norm = getattr(self, f"attn_{k}"), getattr(self, f"norm1_{k}")
+            hypotheses.append(h + self.drop_path(attention(norm(h), axis=1)))
+        return mix_hypotheses(self, hypotheses)
+
+
+class CrossHypothesisInteraction(nn.Module):
+    """Each hypothesis attends to the other two, in order, then one MLP over the three together: (B, K, 3, C) -> the same."""
+
+    def __init__(self, channel: int, hidden: int, heads: int, drop_path: float) -> None:
+        super().__init__()
+        for k in HYPOTHESES:
+            for role in HYPOTHESES:
+                self.add_module(f"norm3_{k}{role}", nn.LayerNorm(channel, eps=1e-6))
+            self.add_module(f"attn_{k}", CrossAttention(channel, heads, dropout=DROPOUT))
+        self.norm2 = nn.LayerNorm(3 * channel, eps=1e-6)
+        self.mlp = Mlp(3 * channel, hidden, DROPOUT)
+        self.drop_path = DropPath(drop_path)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = dict(zip(HYPOTHESES, x.unbind(2), strict=True))  # three of (B, K, C)
+        for k, roles in {1: (2, 3, 1), 2: (1, 3, 2), 3: (1, 2, 3)}.items():  # query, key, value; what is done already is seen
+            q, key, v = (getattr(self, f"norm3_{k}{role}")(h[other]) for role, other in zip(HYPOTHESES, roles, strict=True))
+            h[k] = h[k] + self.drop_path(getattr(self, f"attn_{k}")(q, key, v, axis=1))
+        return mix_hypotheses(self, list(h.values()))
+
+
+def mix_hypotheses(block: SelfHypothesisRefinement | CrossHypothesisInteraction, hypotheses: list[Tensor]) -> Tensor:
+    """The MLP over the concatenated hypotheses that ends either kind of block: three of (B, K, C) -> (B, K, 3, C)."""
+    x = torch.cat(hypotheses, dim=-1)  # (B, K, 3C)
+    x = x + block.drop_path(block.mlp(block.norm2(x)))
+    return x.unflatten(-1, (3, -1))  # (B, K, 3, C)
+
+
+class HypothesisTransformer(nn.Module):
+    """Holds, under the published names, the part of MHFormer whose tokens are the frames of three hypotheses."""
+
+    def __init__(self, frames: int, channel: int, hidden: int, heads: int, depth: int) -> None:
+        super().__init__()
+        for k in HYPOTHESES:
+            self.register_parameter(f"pos_embed_{k}", nn.Parameter(torch.zeros(1, frames, channel)))
+        self.pos_drop = nn.Dropout(DROPOUT)
+        rates = torch.linspace(0, 0.2, depth).tolist()
+        self.SHR_blocks = nn.ModuleList(SelfHypothesisRefinement(channel, hidden, heads, rate) for rate in rates[:-1])
+        self.CHI_blocks = nn.ModuleList([CrossHypothesisInteraction(channel, hidden, heads, rates[-1])])
+        self.norm = nn.LayerNorm(3 * channel, eps=1e-6)
+
+
+class MHFormer(PoseTransformer):
+    """Three hypotheses per frame are the tokens; the layers that may prune are the SHR blocks."""
+
+    def __init__(
+        self, frames: int, channel: int, hidden: int, plan: Hourglass, *, joints: int = 17, in_channels: int = 2, heads: int = 8, depth: int = 3
+    ) -> None:
+        super().__init__(frames, joints, in_channels, depth, plan, last_stage=depth - 2)
+        check_width(channel, heads)
+        if frames % ENCODER_HEADS:
+            raise InputError(f"frames is {frames}; for MHFormer it must be an odd multiple of {ENCODER_HEADS} (27, 81, 243, 351 ...)")
+        coordinates = joints * in_channels
+        for k in HYPOTHESES:
+            self.add_module(f"norm_{k}", nn.LayerNorm(frames, eps=1e-5))
+            self.add_module(f"Transformer_encoder_{k}", CoordinateEncoder(coordinates, frames))
+            embedding = nn.Conv1d(coordinates, channel, kernel_size=1)
+            if frames <= 27:
+                embedding = nn.Sequential(embedding, nn.BatchNorm1d(channel, momentum=0.1), nn.ReLU(), nn.Dropout(0.25))
+            self.add_module(f"embedding_{k}", embedding)
+        self.Transformer_hypothesis = HypothesisTransformer(frames, channel, hidden, heads, depth)
+        self.regression = nn.Sequential(nn.BatchNorm1d(3 * channel, momentum=0.1), nn.Conv1d(3 * channel, 3 * joints, kernel_size=1))
+        self.add_hourglass(channel, heads)
+
+    def embed(self, pose_2d: Tensor) -> Tensor:
+        x = pose_2d.flatten(2).mT  # (B, coordinates, F), coordinate = in_channels * joint + axis
+        transformer, tokens = self.Transformer_hypothesis, []
+        for k in HYPOTHESES:
+            x = x + getattr(self, f"Transformer_encoder_{k}")(getattr(self, f"norm_{k}")(x))
+            h = getattr(self, f"embedding_{k}")(x).mT  # (B, F, C)
+            tokens.append(transformer.pos_drop(h + getattr(transformer, f"pos_embed_{k}")))
+        return torch.stack(tokens, dim=2)  # (B, F, 3, C)
+
+    def stage(self, layer: int, x: Tensor) -> Tensor:
+        return [*self.Transformer_hypothesis.SHR_blocks, *self.Transformer_hypothesis.CHI_blocks][layer](x)
+
+    def finish(self, x: Tensor) -> Tensor:
+        return self.Transformer_hypothesis.norm(x.flatten(2)).unflatten(-1, (3, -1))  # (B, K, 3, C)
+
+    def regress(self, x: Tensor) -> Tensor:
+        pose = self.regression(x.flatten(2).mT)  # (B, 3 * joints, F or K), row = 3 * joint + axis
+        return pose.mT.unflatten(-1, (self.joints, 3))  # (B, F or K, J, 3)
+
+    def frame_features(self, x: Tensor) -> Tensor:
+        return x.flatten(2)  # (B, K, 3C): the hypotheses of a frame side by side
+
+
+@register_model("mhformer.mhformer")
+def mhformer(frames: int = 351, channel: int = 512, d_hid: int = 1024, joints: int = 17, in_channels: int = 2) -> MHFormer:
+    """MHFormer: every frame in every layer."""
+    return MHFormer(frames, channel, d_hid, Hourglass(), joints=joints, in_channels=in_channels)
+
+
+@register_model("mhformer.tpc_mhformer")
+def tpc_mhformer(
+    frames: int = 351, channel: int = 512, d_hid: int = 1024, token_num: int = 117, layer_index: int = 1, joints: int = 17, in_channels: int = 2
+) -> MHFormer:
+    """TPC w. MHFormer, sequence to frame."""
+    plan = Hourglass(((layer_index, token_num),), always=((frames - 1) // 2,))
+    return MHFormer(frames, channel, d_hid, plan, joints=joints, in_channels=in_channels)

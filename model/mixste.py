@@ -1,0 +1,73 @@
+"""MixSTE (Zhang et al., CVPR 2022), HoT w. MixSTE and TPC w. MixSTE (HoT: Li et al., CVPR 2024)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from model.hourglass import Hourglass, PoseTransformer, check_width
+from model.layers import SPACE, TIME, Block
+from model.registry import register_model
+
+
+class MixSTE(PoseTransformer):
+    """Alternating blocks over the joints of a frame and over the frames of a joint; one token per joint."""
+
+    first_stage = 1  # layer 0 adds the temporal position of every frame
+
+    def __init__(
+        self, frames: int, channel: int, hidden: int, plan: Hourglass, *, joints: int = 17, in_channels: int = 2, depth: int = 8, heads: int = 8
+    ) -> None:
+        super().__init__(frames, joints, in_channels, depth, plan)
+        check_width(channel, heads)
+        self.Spatial_patch_to_embedding = nn.Linear(in_channels, channel)
+        self.Spatial_pos_embed = nn.Parameter(torch.zeros(1, joints, channel))
+        self.Temporal_pos_embed = nn.Parameter(torch.zeros(1, frames, channel))
+        rates = torch.linspace(0, 0.1, depth).tolist()
+        self.STEblocks = nn.ModuleList(Block(channel, hidden, heads, drop_path=rate) for rate in rates)
+        self.TTEblocks = nn.ModuleList(Block(channel, hidden, heads, drop_path=rate) for rate in rates)
+        self.Spatial_norm = nn.LayerNorm(channel, eps=1e-6)
+        self.Temporal_norm = nn.LayerNorm(channel, eps=1e-6)
+        self.head = nn.Sequential(nn.LayerNorm(channel, eps=1e-5), nn.Linear(channel, 3))
+        self.add_hourglass(channel, heads)
+
+    def embed(self, pose_2d: Tensor) -> Tensor:
+        return self.Spatial_patch_to_embedding(pose_2d) + self.Spatial_pos_embed[:, None]  # (B, F, J, C)
+
+    def stage(self, layer: int, x: Tensor) -> Tensor:
+        x = self.Spatial_norm(self.STEblocks[layer](x, SPACE))
+        if layer == 0:
+            x = x + self.Temporal_pos_embed[:, :, None]
+        return self.Temporal_norm(self.TTEblocks[layer](x, TIME))
+
+    def finish(self, x: Tensor) -> Tensor:
+        return x
+
+    def regress(self, x: Tensor) -> Tensor:
+        return self.head(x)  # (B, F or K, J, 3)
+
+
+@register_model("mixste.mixste")
+def mixste(frames: int = 243, channel: int = 512, d_hid: int = 1024, depth: int = 8, joints: int = 17, in_channels: int = 2) -> MixSTE:
+    """MixSTE: every frame in every layer."""
+    return MixSTE(frames, channel, d_hid, Hourglass(), depth=depth, joints=joints, in_channels=in_channels)
+
+
+@register_model("mixste.hot_mixste")
+def hot_mixste(
+    frames: int = 243, channel: int = 512, d_hid: int = 1024, token_num: int = 81, layer_index: int = 3, depth: int = 8, joints: int = 17,
+    in_channels: int = 2,
+) -> MixSTE:
+    """HoT w. MixSTE, sequence to sequence. d_hid is accepted and, as published, not used: the MLP is 2 x channel wide."""
+    plan = Hourglass(((layer_index, token_num),), recover="attention")
+    return MixSTE(frames, channel, 2 * channel, plan, depth=depth, joints=joints, in_channels=in_channels)
+
+
+@register_model("mixste.tpc_mixste")
+def tpc_mixste(
+    frames: int = 243, channel: int = 512, d_hid: int = 1024, token_num: int = 61, layer_index: int = 7, depth: int = 8, joints: int = 17,
+    in_channels: int = 2,
+) -> MixSTE:
+    """TPC w. MixSTE, sequence to frame. d_hid is accepted and, as published, not used: the MLP is 2 x channel wide."""
+    plan = Hourglass(((layer_index, token_num),), always=((frames - 1) // 2,))
+    return MixSTE(frames, channel, 2 * channel, plan, depth=depth, joints=joints, in_channels=in_channels)

@@ -1,0 +1,57 @@
+"""Models are found by name in one explicit table."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from common.errors import InputError
+
+if TYPE_CHECKING:
+    from model.hourglass import PoseTransformer
+
+_BUILDERS: dict[str, Callable[..., PoseTransformer]] = {}
+
+
+def register_model(name: str) -> Callable[[Callable[..., PoseTransformer]], Callable[..., PoseTransformer]]:
+    """Decorate a builder whose keyword arguments are the model's sizes; their defaults are the variant's own numbers."""
+
+    def register(builder: Callable[..., PoseTransformer]) -> Callable[..., PoseTransformer]:
+        if name in _BUILDERS:
+            raise ValueError(f"a model named {name} is registered already")
+        _BUILDERS[name] = builder
+        return builder
+
+    return register
+
+
+def list_models() -> list[str]:
+    """The names of all registered models, in the order of registration."""
+    return list(_BUILDERS)
+
+
+def model_sizes(name: str) -> dict[str, int]:
+    """The sizes of a registered model and the variant's own numbers. Raises InputError for an unknown name."""
+    if name not in _BUILDERS:
+        near = difflib.get_close_matches(name, _BUILDERS, n=1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise InputError(f"unknown model {name!r}; {hint}The models are {', '.join(_BUILDERS)}")
+    return {size: parameter.default for size, parameter in inspect.signature(_BUILDERS[name]).parameters.items()}
+
+
+def create_model(name: str, **sizes: int) -> PoseTransformer:
+    """Build a registered model; a size that is not given is the variant's own.
+
+    Raises InputError for an unknown name, a size that the model does not have, or sizes that do not fit together.
+    """
+    own = model_sizes(name)
+    for size, value in sizes.items():
+        if size not in own:
+            raise InputError(f"{name} has no size {size!r}; its sizes are {', '.join(own)}")
+        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+            raise InputError(f"{size} is {value!r}; it must be a whole number, 0 or more")
+    model = _BUILDERS[name](**sizes)
+    model.name, model.sizes = name, {**own, **sizes}
+    return model
