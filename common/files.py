@@ -40,3 +40,16 @@ def write_text(path: str | Path, text: str) -> None:
     """Write `text` to `path` as UTF-8 by a temporary name and a rename."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def check_writable(path: str | Path) -> None:
+    """Raise InputError now where writing `path` later would fail for want of a folder or permission."""
+    path = Path(path)
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder; give the name of a file")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror or error}); choose a folder that you may write to") from error

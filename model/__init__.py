@@ -5,7 +5,7 @@
     model(pose_2d).pose                          # (B, F, 17, 2) -> (B, F, 17, 3)
 """
 
-from model import mhformer, mixste, motionagformer, motionbert  # noqa: F401  (each registers its variants)
+from model import mixste, mhformer, motionbert, motionagformer  # noqa: F401, I001  (registering their variants, in this order)
 from model.hourglass import Hourglass, PoseTransformer, Prediction
 from model.registry import create_model, list_models, model_sizes, register_model
 

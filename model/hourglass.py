@@ -62,6 +62,8 @@ class PoseTransformer(nn.Module):
     sizes: dict[str, object]
     first_stage = 0
     """The first layer before which frames may be pruned."""
+    centre_only = False
+    """Whether the published evaluation scores the centre frame alone, whatever the stride."""
 
     def __init__(self, frames: int, joints: int, in_channels: int, depth: int, plan: Hourglass, last_stage: int | None = None) -> None:
         super().__init__()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -22,7 +23,7 @@ class CoordinateEncoder(nn.Module):
         super().__init__()
         self.pos_embed = nn.Parameter(torch.zeros(1, coordinates, frames))
         self.pos_drop = nn.Dropout(DROPOUT)
-        rates = torch.linspace(0, 0.2, depth).tolist()
+        rates = np.linspace(0, 0.2, depth).tolist()
         self.blocks = nn.ModuleList(Block(frames, 2 * frames, ENCODER_HEADS, dropout=DROPOUT, drop_path=rate) for rate in rates)
         self.norm = nn.LayerNorm(frames, eps=1e-6)
 
@@ -89,7 +90,7 @@ class HypothesisTransformer(nn.Module):
         for k in HYPOTHESES:
             self.register_parameter(f"pos_embed_{k}", nn.Parameter(torch.zeros(1, frames, channel)))
         self.pos_drop = nn.Dropout(DROPOUT)
-        rates = torch.linspace(0, 0.2, depth).tolist()
+        rates = np.linspace(0, 0.2, depth).tolist()
         self.SHR_blocks = nn.ModuleList(SelfHypothesisRefinement(channel, hidden, heads, rate) for rate in rates[:-1])
         self.CHI_blocks = nn.ModuleList([CrossHypothesisInteraction(channel, hidden, heads, rates[-1])])
         self.norm = nn.LayerNorm(3 * channel, eps=1e-6)
@@ -105,6 +106,8 @@ class MHFormer(PoseTransformer):
         check_width(channel, heads)
         if frames % ENCODER_HEADS:
             raise InputError(f"frames is {frames}; for MHFormer it must be an odd multiple of {ENCODER_HEADS} (27, 81, 243, 351 ...)")
+        self.channel, self.hidden = channel, hidden
+        self.centre_only = bool(plan.stages) and plan.recover == "none"
         coordinates = joints * in_channels
         for k in HYPOTHESES:
             self.add_module(f"norm_{k}", nn.LayerNorm(frames, eps=1e-5))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -20,10 +21,11 @@ class MixSTE(PoseTransformer):
     ) -> None:
         super().__init__(frames, joints, in_channels, depth, plan)
         check_width(channel, heads)
+        self.channel, self.hidden = channel, hidden
         self.Spatial_patch_to_embedding = nn.Linear(in_channels, channel)
         self.Spatial_pos_embed = nn.Parameter(torch.zeros(1, joints, channel))
         self.Temporal_pos_embed = nn.Parameter(torch.zeros(1, frames, channel))
-        rates = torch.linspace(0, 0.1, depth).tolist()
+        rates = np.linspace(0, 0.1, depth).tolist()
         self.STEblocks = nn.ModuleList(Block(channel, hidden, heads, drop_path=rate) for rate in rates)
         self.TTEblocks = nn.ModuleList(Block(channel, hidden, heads, drop_path=rate) for rate in rates)
         self.Spatial_norm = nn.LayerNorm(channel, eps=1e-6)

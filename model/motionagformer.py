@@ -115,6 +115,7 @@ class MotionAGFormer(PoseTransformer):
     ) -> None:
         super().__init__(frames, joints, in_channels, depth, plan)
         check_width(channel, heads)
+        self.channel, self.hidden, self.representation = channel, mlp_ratio * channel, representation
         if joints != len(NEIGHBOURS):
             raise InputError(f"joints is {joints}; MotionAGFormer's graph is defined for {len(NEIGHBOURS)} joints only")
         if neighbours < 1:

@@ -48,6 +48,7 @@ class MotionBERT(PoseTransformer):
     ) -> None:
         super().__init__(frames, joints, in_channels, depth, plan)
         check_width(channel, heads)
+        self.channel, self.hidden, self.representation = channel, mlp_ratio * channel, representation
         self.joints_embed = nn.Linear(in_channels, channel)
         self.pos_embed = nn.Parameter(torch.zeros(1, joints, channel))
         self.temp_embed = nn.Parameter(torch.zeros(1, frames, 1, channel))

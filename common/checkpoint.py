@@ -1,0 +1,181 @@
+"""Weights and runs on disk: saved whole, read without running anything that a file says, loaded strictly or refused with reasons.
+
+A file of ours holds {"model": state dict, "name", "sizes", "normaliser", ...}: enough to rebuild the model from it alone. Files of
+others may be a plain state dict, or hold one under "model_pos", "model" or "state_dict", with or without "module." before the names.
+"""
+
+from __future__ import annotations
+
+import pickle
+import re
+import zipfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from common.errors import InputError
+from common.files import replacing
+from common.normalise import Normaliser
+from model import PoseTransformer, create_model, list_models, model_sizes
+
+BEST = re.compile(r"model_(\d+)_(\d+)\.pth")
+LAST = "last.pt"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Weights as read from `path`. name, sizes, normaliser: None where the file does not say (the published ones)."""
+
+    path: Path
+    weights: dict[str, Tensor]
+    name: str | None = None
+    sizes: dict[str, int] | None = None
+    normaliser: Normaliser | None = None
+
+
+def save_checkpoint(path: str | Path, model: PoseTransformer, normaliser: Normaliser, **extra: object) -> None:
+    """Write the weights of `model` and what it takes to rebuild it; `extra`: plain numbers, strings and tensors beside them."""
+    content = {"model": model.state_dict(), "name": model.name, "sizes": model.sizes, "normaliser": asdict(normaliser), **extra}
+    with replacing(path) as temporary:
+        try:
+            torch.save(content, temporary)
+        except RuntimeError as error:  # torch's writer reports a full disk so
+            raise InputError(f"{path}: cannot be written ({error}); free some space or choose another folder") from error
+
+
+def read_file(path: str | Path) -> object:
+    """What torch.save wrote to `path`, tensors and plain values only. Raises InputError where that is not what it holds."""
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; give a checkpoint file or the folder that holds it") from None
+    except pickle.UnpicklingError as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{path}: refused, it is damaged or holds more than weights, which could run code ({reason}); get it from its source again") from error
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError, IndexError, AttributeError, TypeError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path}: cannot be read as a checkpoint, it is damaged or truncated ({str(error).splitlines()[0]}); copy it again") from error
+
+
+def read_checkpoint(path: str | Path) -> Checkpoint:
+    """Read a checkpoint file, or the best one of a folder (`find_checkpoint`)."""
+    path = find_checkpoint(path)
+    content = read_file(path)
+    weights = content
+    for key in ("model_pos", "model", "state_dict"):
+        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
+            weights = content[key]
+            break
+    if not isinstance(weights, Mapping) or not weights or not all(isinstance(value, Tensor) for value in weights.values()):
+        raise InputError(f"{path}: holds no state dict (names with tensors, plain or under model_pos, model or state_dict); is it a checkpoint?")
+    weights = {name.removeprefix("module."): value for name, value in weights.items()}
+    if not {"name", "sizes", "normaliser"} <= set(content):
+        return Checkpoint(path, weights)
+    try:
+        normaliser = Normaliser(**content["normaliser"])
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{path}: field normaliser is not one that this version knows ({error}); use a newer version") from error
+    return Checkpoint(path, weights, content["name"], dict(content["sizes"]), normaliser)
+
+
+def find_checkpoint(path: str | Path) -> Path:
+    """`path` itself if it is a file. Of a folder: the model_EPOCH_N.pth with the lowest N, else the first .pth in the alphabet."""
+    path = Path(path)
+    if not path.is_dir():
+        return path
+    files = sorted(path.glob("*.pth"))
+    if not files:
+        raise InputError(f"{path}: the folder holds no .pth file; give the folder of a checkpoint")
+    ours = [(int(match[2]), file) for file in files if (match := BEST.fullmatch(file.name))]
+    return min(ours)[1] if ours else files[0]
+
+
+def load_weights(model: PoseTransformer, checkpoint: Checkpoint, allow_unexpected: bool = False) -> None:
+    """Copy the weights into `model`: every parameter must be there in its shape.
+
+    Raises InputError that lists what does not fit and names the registered models and sizes that the file does fit.
+    Names that the model does not have are refused too, unless allow_unexpected.
+    """
+    wanted, given = _shapes(model), {name: tuple(value.shape) for name, value in checkpoint.weights.items()}
+    problems = {
+        "missing": [name for name in wanted if name not in given],
+        "of another shape": [f"{name} {given[name]}, not {wanted[name]}" for name in wanted if given.get(name, wanted[name]) != wanted[name]],
+        "unexpected": [] if allow_unexpected else [name for name in given if name not in wanted],
+    }
+    if any(problems.values()):
+        listed = "; ".join(f"{kind}: {_some(names)}" for kind, names in problems.items() if names)
+        fits = identify(given)
+        advice = f"it fits {'; or '.join(fits)}" if fits else "no registered model fits it"
+        raise InputError(f"{checkpoint.path}: these are no weights of {describe(model)} ({listed}); {advice}")
+    model.load_state_dict({name: value for name, value in checkpoint.weights.items() if name in wanted})
+
+
+def describe(model: PoseTransformer) -> str:
+    """The model's name and sizes in words."""
+    return f"{model.name} with {', '.join(f'{size} {value}' for size, value in model.sizes.items())}"
+
+
+def identify(shapes: Mapping[str, tuple[int, ...]]) -> list[str]:
+    """The registered models, with sizes, whose parameters have exactly these names and shapes.
+
+    A size that the shapes do not tell (where frames are pruned, attention heads) is not listed.
+    """
+    sizes = _sizes_in(shapes)
+    fitting = []
+    for name in list_models():
+        own = {size: sizes[size] for size in model_sizes(name) if size in sizes}
+        try:
+            with torch.device("meta"):
+                fits = _shapes(create_model(name, **own)) == dict(shapes)
+        except InputError:
+            continue
+        if fits:
+            fitting.append(f"{name} with {', '.join(f'{size} {value}' for size, value in own.items())}")
+    return fitting
+
+
+# Where a size can be read off: the first of these parameters that a file has, and the axis.
+_WHERE = {
+    "frames": (
+        ("Temporal_pos_embed", 1), ("Transformer_hypothesis.pos_embed_1", 1), ("temp_embed", 1),
+        ("layers.0.graph_temporal.mixer.batch_norm.weight", 0),
+    ),
+    "channel": (("Spatial_pos_embed", 2), ("Transformer_hypothesis.pos_embed_1", 2), ("pos_embed", 2)),
+    "joints": (("Spatial_pos_embed", 1), ("pos_embed", 1)),
+    "in_channels": (("Spatial_patch_to_embedding.weight", 1), ("joints_embed.weight", 1)),
+    "d_hid": (("STEblocks.0.mlp.fc1.weight", 0), ("Transformer_hypothesis.SHR_blocks.0.mlp.fc1.weight", 0)),
+    "token_num": (("pos_embed_token", 1),),
+}  # fmt: skip
+
+
+def _sizes_in(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, int]:
+    sizes = {}
+    for size, places in _WHERE.items():
+        for key, axis in places:
+            if len(shapes.get(key, ())) > axis:
+                sizes[size] = shapes[key][axis]
+                break
+    layers = {int(match[1]) for key in shapes if (match := re.match(r"(?:STEblocks|blocks_st|layers)\.(\d+)\.", key))}
+    if layers:
+        sizes["depth"] = len(layers)
+    regression = shapes.get("regression.1.weight")
+    coordinates = shapes.get("Transformer_encoder_1.pos_embed")
+    if regression and coordinates and regression[0] >= 3:
+        sizes["joints"] = regression[0] // 3
+        sizes["in_channels"] = coordinates[1] // sizes["joints"]
+    for layer in sorted(layers):
+        if shapes.get(f"layers.{layer}.graph_temporal.mixer.batch_norm.weight") == (sizes.get("token_num"),):
+            sizes["layer_index"] = layer
+            break
+    return sizes
+
+
+def _shapes(model: nn.Module) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(value.shape) for name, value in model.state_dict().items()}
+
+
+def _some(names: list[str], most: int = 4) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

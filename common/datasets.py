@@ -1,0 +1,45 @@
+"""One door to all data: --dataset NAME -> sequences, skeleton and what to say of the source."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from common.errors import InputError
+from common.h36m import TEST_SUBJECTS, TRAIN_SUBJECTS, read_h36m, skeleton_of
+from common.motion_file import read_motion_file
+from common.sequences import PoseSequence
+from common.skeleton import H36M, Skeleton
+
+
+@dataclass(frozen=True)
+class Data:
+    """One split of a data set. source: a sentence on where it comes from, None for Human3.6M itself."""
+
+    sequences: list[PoseSequence]
+    skeleton: Skeleton
+    source: str | None
+
+
+def default_keypoints(dataset: str) -> str:
+    """The 2D that is used when --keypoints is not given."""
+    return "cpn_ft_h36m_dbb" if dataset == "h36m" else "noisy"
+
+
+def read_sequences(dataset: str, root: str | Path, keypoints: str, split: str, actions: str = "*") -> Data:
+    """Read one split, "train" or "test".
+
+    dataset: "h36m" (the two npz files of VideoPose3D's scripts in `root`), or any other NAME for root/data_NAME.npz in our own
+    format (common/motion_file.py). actions: "*" or names separated by commas. Raises InputError for what cannot be read.
+    """
+    if not dataset.replace("_", "").replace("-", "").isalnum():
+        raise InputError(f"--dataset is {dataset!r}; it must be h36m or the NAME of a file data_NAME.npz, without folders")
+    names = None if actions == "*" else [name.strip() for name in actions.split(",") if name.strip()]
+    if names is not None and not names:
+        raise InputError(f"--actions is {actions!r}; give '*' or action names separated by commas")
+    if dataset == "h36m":
+        subjects = TRAIN_SUBJECTS if split == "train" else TEST_SUBJECTS
+        sequences, source = read_h36m(root, keypoints, subjects, names)
+        return Data(sequences, skeleton_of(keypoints), source)
+    sequences, source = read_motion_file(Path(root) / f"data_{dataset}.npz", keypoints, split, names)
+    return Data(sequences, H36M, source)

@@ -1,0 +1,345 @@
+"""One run of an entry script: the only file with side effects. Seed, build, load, train or test, save, log."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from argparse import Namespace
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from common.arguments import SIZE_FLAGS, build_parser
+from common.checkpoint import LAST, Checkpoint, load_weights, read_checkpoint, read_file, save_checkpoint
+from common.datasets import Data, default_keypoints, read_sequences
+from common.engine import Compute, Scores, evaluate, train_one_epoch
+from common.errors import InputError, exit_on_input_error
+from common.files import check_writable, replacing, write_text
+from common.normalise import Normaliser
+from common.pose_dataset import Batch, BatchOrder, PoseDataset, loader
+from common.recipes import Recipe, next_learning_rate, published_mpjpe
+from common.report import curves, score_table
+from model import PoseTransformer, create_model, model_sizes
+from model.complexity import count_parameters, gflops
+
+# Flags that may differ when a run is resumed: they do not change what it computes, or say how far it goes.
+FREE_ON_RESUME = {"resume", "nepoch", "device", "gpu", "workers", "results", "save_every", "root_path", "test", "train"}
+
+
+class Stopped(Exception):
+    """The run was told to stop by a signal; raised between two batches, where the weights are consistent."""
+
+
+@dataclass
+class Progress:
+    """How far a training run is. epoch: the one under way, from 1; step: its batches done; loss, windows: their sums."""
+
+    lr: float
+    best: float
+    best_name: str
+    epoch: int = 1
+    step: int = 0
+    loss: float = 0.0
+    windows: int = 0
+    history: list[dict[str, float]] = field(default_factory=list)
+
+
+def run(recipe: Recipe, default_model: str, argv: list[str] | None = None) -> None:
+    """Run an entry script. argv: the command line without the program, None for this process's own."""
+    exit_on_input_error(lambda: _run(recipe, default_model, argv))
+
+
+def _run(recipe: Recipe, default_model: str, argv: list[str] | None) -> None:
+    parser = build_parser(default_model)
+    args, resumed = parser.parse_args(argv), None
+    if args.resume:
+        resumed = _read_run(args.resume)
+        parser.set_defaults(**resumed["arguments"])
+        args = parser.parse_args(argv)
+        _check_resumed(args, resumed["arguments"])
+    args.test = args.test or not args.train
+    args.keypoints = args.keypoints or default_keypoints(args.dataset)
+    args.seed = recipe.seed if args.seed is None else args.seed
+    if args.results:
+        check_writable(args.results)
+    if args.test and not args.previous_dir:
+        raise InputError("--test needs weights; give --previous_dir with a .pth file or the folder of one")
+    if args.out_channels != 3:
+        raise InputError(f"--out_channels is {args.out_channels}; it must be 3")
+
+    compute = choose_compute(args.device, args.gpu, args.precision)
+    checkpoint = read_checkpoint(args.previous_dir) if args.previous_dir and not resumed else None
+    torch.manual_seed(args.seed)
+    model = build_model(args, default_model, checkpoint)
+    normaliser = Normaliser("pixels" if args.crop_uv else "picture", model.in_channels)
+    if checkpoint:
+        load_weights(model, checkpoint, args.allow_unexpected)
+        if checkpoint.normaliser and checkpoint.normaliser != normaliser:
+            raise InputError(f"{checkpoint.path}: its weights want {checkpoint.normaliser}, but the flags ask for {normaliser}; see --crop_uv")
+        print(f"weights: {checkpoint.path}")
+    model.to(compute.device)
+    paper, products = gflops(model)
+    print(f"model: {model.name} {model.sizes}")
+    print(f"parameters: {count_parameters(model):,}, GFLOPs: {paper:.2f} (with products {products:.2f}), device: {compute.device}, {compute.precision}")
+
+    test_data = _read(args, "test", model)
+    test_set = _dataset(args, test_data, model, normaliser, 1 if args.stride == 1 else model.frames)
+    job = _Job(args, recipe, compute, model, normaliser, test_data, test_set)
+    if args.test:
+        job.finish(job.evaluate())
+    else:
+        data = _read(args, "train", model)
+        train_set = _dataset(args, data, model, normaliser, args.stride, args.data_augmentation, args.reverse_augmentation)
+        job.train(train_set, resumed)
+
+
+@dataclass
+class _Job:
+    """What the steps of one run share."""
+
+    args: Namespace
+    recipe: Recipe
+    compute: Compute
+    model: PoseTransformer
+    normaliser: Normaliser
+    test_data: Data
+    test_set: PoseDataset
+    signal: int = 0
+
+    @property
+    def centre_only(self) -> bool:
+        """Whether testing scores the centre frames alone."""
+        return self.args.stride == 1 or not self.args.out_all or self.model.centre_only
+
+    def evaluate(self) -> Scores:
+        order = BatchOrder(len(self.test_set), self.args.batch_size)
+        batches = self.until_signal(loader(self.test_set, order, self.args.workers, self.compute.device))
+        bar = tqdm(batches, total=len(order), desc="test", unit="batch", disable=None, leave=False)
+        return evaluate(
+            self.model, self.test_set, bar, self.compute, flip_test=self.args.test_augmentation, centre_only=self.centre_only
+        )
+
+    def finish(self, scores: Scores, **more: object) -> None:
+        """Print the table and write --results."""
+        args, model = self.args, self.model
+        real = args.dataset == "h36m" and self.test_data.source is None
+        cpn = args.keypoints == "cpn_ft_h36m_dbb" and args.actions == "*" and args.subset == 1 and args.downsample == 1
+        stride = 1 if args.stride == 1 else model.frames
+        paper = published_mpjpe(model.name, model.sizes, stride) if real and cpn and args.test_augmentation else None
+        source = "Human3.6M" if real else self.test_data.source
+        print(score_table(scores, f"{model.name} on {args.dataset}, 2D {args.keypoints}. Data: {source}", paper))
+        if args.results:
+            sizes = {"model": model.name, "sizes": model.sizes, "parameters": count_parameters(model)}
+            write_text(args.results, json.dumps({**scores.as_dict(), **sizes, "source": source, **more}, indent=1) + "\n")
+
+    def until_signal(self, batches: Iterable[Batch]) -> Iterator[Batch]:
+        """Pass batches on until a signal has come."""
+        for batch in batches:
+            if self.signal:
+                raise Stopped
+            yield batch
+        if self.signal:
+            raise Stopped
+
+    def train(self, train_set: PoseDataset, resumed: dict | None) -> None:
+        """Train for --nepoch epochs, test after each, keep the best and the last; end with the table of the best epoch."""
+        args = self.args
+        optimizer = self.recipe.optimizer(self.model.parameters(), args.lr)
+        scaler = torch.amp.GradScaler(self.compute.device.type, enabled=args.precision == "fp16")
+        progress = Progress(args.lr, args.previous_best, args.previous_name)
+        if resumed:
+            folder = resumed["folder"]
+            self.restore(resumed, optimizer, scaler)
+            progress = Progress(**resumed["progress"])
+            print(f"resumed: {folder / LAST}, epoch {progress.epoch}, step {progress.step}")
+        else:
+            folder = Path(args.checkpoint or f"checkpoint/{time.strftime('%m%d_%H%M_%S')}_{self.model.frames}")
+            if (folder / LAST).exists():
+                raise InputError(f"{folder / LAST}: a run is there already; give --resume {folder} to go on, or another --checkpoint")
+        settings = {**vars(args), "model": self.model.name, **self.model.sizes, "recipe": self.recipe.name}
+        write_text(folder / "configs.txt", "".join(f"{key}: {value}\n" for key, value in sorted(settings.items())))
+        print(f"folder: {folder}")
+
+        saved = time.monotonic()
+
+        def save() -> None:
+            nonlocal saved
+            self.save_run(folder, optimizer, scaler, progress)
+            saved = time.monotonic()
+
+        def stop(number: int, _: object) -> None:
+            self.signal = number
+
+        previous = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+        best_scores = None
+        try:
+            for progress.epoch in range(progress.epoch, args.nepoch + 1):
+                for group in optimizer.param_groups:
+                    group["lr"] = progress.lr
+                self.train_epoch(train_set, optimizer, scaler, progress, lambda: time.monotonic() - saved > args.save_every and save())
+                scores = self.evaluate()
+                if self.end_epoch(folder, scores, progress):
+                    best_scores = scores, progress.epoch
+                progress.lr = next_learning_rate(progress.lr, progress.epoch, args.lr_decay, args.lr_decay_large, args.lr_decay_epoch)
+                progress.epoch, progress.step, progress.loss, progress.windows = progress.epoch + 1, 0, 0.0, 0
+                save()
+        except Stopped:
+            save()
+            print(f"stopped by signal {self.signal} in epoch {progress.epoch}, step {progress.step}; go on with --resume {folder}")
+            raise SystemExit(128 + self.signal) from None
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+        if best_scores is None:  # an epoch before the resumption was the best
+            if not progress.best_name or not Path(progress.best_name).exists():
+                raise InputError(f"{folder}: no epoch was better than {progress.best:.2f} mm, so that there is nothing to show; see --previous_best")
+            load_weights(self.model, read_checkpoint(progress.best_name))
+            best_scores = self.evaluate(), int(Path(progress.best_name).stem.split("_")[1])
+        print(f"best: {progress.best_name}")
+        self.finish(best_scores[0], epoch=best_scores[1], checkpoint=progress.best_name)
+
+    def train_epoch(self, train_set: PoseDataset, optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler, progress: Progress, autosave) -> None:
+        """The batches of an epoch that are not done yet."""
+        args = self.args
+        order = BatchOrder(len(train_set), args.batch_size, args.seed, progress.epoch, progress.step)
+        batches = self.until_signal(loader(train_set, order, args.workers, self.compute.device))
+        with tqdm(total=len(order) + progress.step, initial=progress.step, desc=f"epoch {progress.epoch}", unit="batch", disable=None, leave=False) as bar:
+            started, frames = time.monotonic(), 0
+
+            def after_step(loss: float, windows: int) -> None:
+                nonlocal frames
+                progress.step += 1
+                progress.loss += loss * windows
+                progress.windows += windows
+                frames += windows * self.model.frames
+                bar.set_postfix_str(f"loss {progress.loss / progress.windows:.4f}, {frames / (time.monotonic() - started):.0f} frames/s", refresh=False)
+                bar.update()
+                autosave()
+
+            train_one_epoch(self.model, batches, self.recipe, optimizer, self.compute, scaler, not args.out_all, after_step)
+        if frames:
+            print(f"epoch {progress.epoch}: trained at {frames / (time.monotonic() - started):.0f} frames/s", flush=True)
+
+    def end_epoch(self, folder: Path, scores: Scores, progress: Progress) -> bool:
+        """Log the epoch; save the weights if they are strictly better than all before. Returns whether they were."""
+        mpjpe, p_mpjpe = scores.published["mpjpe"].mean, scores.published["p_mpjpe"].mean
+        row = {"epoch": progress.epoch, "lr": progress.lr, "loss": progress.loss / progress.windows, "mpjpe": mpjpe, "p_mpjpe": p_mpjpe}
+        progress.history.append(row)
+        better = mpjpe < progress.best
+        if better:
+            path = folder / f"model_{progress.epoch}_{int(100 * mpjpe)}.pth"
+            save_checkpoint(path, self.model, self.normaliser, epoch=progress.epoch, mpjpe=mpjpe, p_mpjpe=p_mpjpe)
+            if progress.best_name and Path(progress.best_name) != path:
+                Path(progress.best_name).unlink(missing_ok=True)
+            progress.best, progress.best_name = mpjpe, str(path)
+        lines = ["epoch {epoch}, lr {lr:.8f}, loss {loss:.5f}, MPJPE {mpjpe:.3f} mm, P-MPJPE {p_mpjpe:.3f} mm".format(**row) for row in progress.history]
+        write_text(folder / "train.log", "".join(f"{line}\n" for line in lines))
+        with replacing(folder / "curves.png") as temporary:
+            curves(progress.history, f"{self.model.name} on {self.args.dataset}").savefig(temporary, dpi=100)
+        print(lines[-1] + (" (best)" if better else ""), flush=True)
+        return better
+
+    def save_run(self, folder: Path, optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler, progress: Progress) -> None:
+        """Write everything that going on exactly from here takes."""
+        cuda = torch.cuda.get_rng_state_all() if self.compute.device.type == "cuda" else []
+        save_checkpoint(
+            folder / LAST,
+            self.model,
+            self.normaliser,
+            optimizer=optimizer.state_dict(),
+            scaler=scaler.state_dict(),
+            progress=asdict(progress),
+            arguments={**vars(self.args), "model": self.model.name, **{size: self.model.sizes.get(size) for size in SIZE_FLAGS}},
+            rng={"cpu": torch.get_rng_state(), "cuda": cuda},
+        )
+
+    def restore(self, resumed: dict, optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler) -> None:
+        """Put back what `save_run` wrote."""
+        load_weights(self.model, Checkpoint(resumed["folder"] / LAST, resumed["model"]))
+        optimizer.load_state_dict(resumed["optimizer"])
+        scaler.load_state_dict(resumed["scaler"])
+        torch.set_rng_state(resumed["rng"]["cpu"])
+        if resumed["rng"]["cuda"] and self.compute.device.type == "cuda":
+            torch.cuda.set_rng_state_all(resumed["rng"]["cuda"])
+
+
+def choose_compute(device: str, gpu: str, precision: str) -> Compute:
+    """The device and number format that the flags ask for; auto without CUDA is the CPU, and says so.
+
+    Raises InputError where --device or --precision names what this machine does not have.
+    """
+    if not gpu.isdigit():
+        raise InputError(f"--gpu is {gpu!r}; give the number of one CUDA device, such as 0")
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        if device == "cpu":
+            print("device: no CUDA device is here, running on the CPU")
+    elif device == "cuda" and not torch.cuda.is_available():
+        raise InputError("--device is cuda, but this machine or this PyTorch has no CUDA; use --device auto or cpu")
+    elif device == "mps" and not torch.backends.mps.is_available():
+        raise InputError("--device is mps, but this machine or this PyTorch has no MPS; use --device auto or cpu")
+    if device == "cuda":
+        if int(gpu) >= torch.cuda.device_count():
+            raise InputError(f"--gpu is {gpu}, but there are {torch.cuda.device_count()} CUDA devices, counted from 0")
+        device = f"cuda:{gpu}"
+    if precision == "tf32" and not device.startswith("cuda"):
+        raise InputError(f"--precision is tf32, which only CUDA devices have; use fp32 or bf16 on {device}")
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision == "tf32"
+    torch.backends.cudnn.deterministic = True
+    return Compute(torch.device(device), precision)
+
+
+def build_model(args: Namespace, default_model: str, checkpoint: Checkpoint | None) -> PoseTransformer:
+    """The model that the flags name; what they leave open comes from the checkpoint, then from the variant itself."""
+    name = args.model or (checkpoint.name if checkpoint else None) or default_model
+    given = {size: getattr(args, size) for size in SIZE_FLAGS if getattr(args, size) is not None}
+    if args.n_joints is not None:
+        given["joints"] = args.n_joints
+    if args.out_joints is not None and args.out_joints != given.get("joints", args.out_joints if args.n_joints is None else None):
+        raise InputError(f"--out_joints is {args.out_joints}, but --n_joints is {args.n_joints}; they must be the same")
+    known = model_sizes(name)
+    if "joints" not in given and args.keypoints.startswith(("sh", "hr")):
+        given["joints"] = 16
+    if checkpoint and checkpoint.name:
+        if checkpoint.name != name:
+            raise InputError(f"{checkpoint.path}: holds {checkpoint.name}, not {name}; leave out --model or give another checkpoint")
+        for size, value in checkpoint.sizes.items():
+            if size in known and given.get(size, value) != value:
+                raise InputError(f"{checkpoint.path}: its {size} is {value}, not {given[size]}; leave out --{size} or give another checkpoint")
+        given = {size: value for size, value in checkpoint.sizes.items() if size in known} | given
+    return create_model(name, **given)
+
+
+def _read(args: Namespace, split: str, model: PoseTransformer) -> Data:
+    data = read_sequences(args.dataset, args.root_path, args.keypoints, split, args.actions)
+    if data.skeleton.joints != model.joints:
+        raise InputError(f"--keypoints {args.keypoints} have {data.skeleton.joints} joints, but the model has {model.joints}; see --n_joints")
+    return data
+
+
+def _dataset(args: Namespace, data: Data, model: PoseTransformer, normaliser: Normaliser, stride: int, *augment: bool) -> PoseDataset:
+    flipped, reversed_ = augment or (False, False)
+    return PoseDataset(
+        data.sequences, data.skeleton, normaliser, model.frames, stride,
+        flipped=flipped, reversed_=reversed_, subset=args.subset, downsample=args.downsample,
+    )  # fmt: skip
+
+
+def _read_run(path: str) -> dict:
+    file = Path(path) / LAST if Path(path).is_dir() else Path(path)
+    content = read_file(file)
+    fields = ("model", "optimizer", "scaler", "progress", "arguments", "rng")
+    missing = [name for name in fields if not isinstance(content, dict) or name not in content]
+    if missing:
+        raise InputError(f"{file}: is no run that can be resumed (it lacks {', '.join(missing)}); give the {LAST} of a run, or use --previous_dir")
+    return {**content, "folder": file.parent}
+
+
+def _check_resumed(args: Namespace, saved: dict) -> None:
+    for key, value in vars(args).items():
+        if key not in FREE_ON_RESUME and value != saved.get(key, value):
+            raise InputError(f"--{key} is {value}, but the run to resume has {saved[key]}; leave the flag out or start a new run")
