@@ -63,20 +63,34 @@ def build_parser(default_model: str, prog: str | None = None) -> Parser:
     group.add_argument("--n_joints", type=number(int, 1), help="joints of the input; must be those of the data (default: 17)")
     group.add_argument("--out_joints", type=number(int, 1), help="joints of the output; must be those of the input (default: 17)")
     group.add_argument("--out_channels", type=number(int, 1), default=3, help="axes of the output; must be 3 (default: 3)")
-    group.add_argument("--out_all", type=boolean, default=True, help="1: all frames of a window are trained and scored; 0: its centre (default: 1)")
+    group.add_argument(
+        "--out_all", type=boolean, default=True, help="1: train and score all frames of a window; 0: its centre (default: 1)"
+    )
 
     group = parser.add_argument_group("data")
     group.add_argument("--dataset", default="h36m", help="h36m, or NAME for a file data_NAME.npz in our own format (default: h36m)")
     group.add_argument("--keypoints", help="which 2D poses (default: cpn_ft_h36m_dbb for h36m, noisy for others; gt is the truth)")
     group.add_argument("--root_path", default="./dataset/", help="folder of the data files (default: ./dataset/)")
     group.add_argument("--actions", default="*", help="action names separated by commas, or '*' for all (default: '*')")
-    group.add_argument("--stride", type=number(int, 1), default=243, help="frames between the windows of training; testing uses 1 for 1, else --frames (default: 243)")
-    group.add_argument("--subset", type=number(float, 0, 1, above=True), default=1.0, help="part of every sequence that is used (default: 1)")
+    group.add_argument(
+        "--stride",
+        type=number(int, 1),
+        default=243,
+        help="frames between the windows of training; testing uses 1 for 1, else --frames (default: 243)",
+    )
+    group.add_argument(
+        "--subset", type=number(float, 0, 1, above=True), default=1.0, help="part of every sequence that is used (default: 1)"
+    )
     group.add_argument("--downsample", type=number(int, 1), default=1, help="use every so many frames (default: 1)")
     group.add_argument("--crop_uv", type=int, default=0, help="0: 2D is normalised by the picture's width; other: pixels (default: 0)")
     group.add_argument("--data_augmentation", type=boolean, default=True, help="train on every window and its mirror image (default: 1)")
     group.add_argument("--reverse_augmentation", type=boolean, default=False, help="train on windows played backwards too (default: false)")
-    group.add_argument("--workers", type=number(int, 0), default=8, help="loader processes on an accelerator; a CPU run loads by itself, which is faster (default: 8)")
+    group.add_argument(
+        "--workers",
+        type=number(int, 0),
+        default=8,
+        help="loader processes on an accelerator; a CPU run loads by itself, which is faster (default: 8)",
+    )
 
     group = parser.add_argument_group("training")
     group.add_argument("--train", type=boolean, default=True, help="0: the same as --test (default: 1)")
@@ -84,11 +98,24 @@ def build_parser(default_model: str, prog: str | None = None) -> Parser:
     group.add_argument("--batch_size", type=number(int, 1), default=4, help="windows of a batch, in testing too (default: 4)")
     group.add_argument("--lr", type=number(float, 0, above=True), default=4e-5, help="learning rate of the first epoch (default: 4e-5)")
     group.add_argument("-lrd", "--lr_decay", type=number(float, 0, above=True), default=0.99, help="factor after an epoch (default: 0.99)")
-    group.add_argument("--lr_decay_large", type=number(float, 0, above=True), default=0.5, help="factor after every --lr_decay_epoch-th epoch instead (default: 0.5)")
+    group.add_argument(
+        "--lr_decay_large",
+        type=number(float, 0, above=True),
+        default=0.5,
+        help="factor after every --lr_decay_epoch-th epoch instead (default: 0.5)",
+    )
     group.add_argument("--lr_decay_epoch", type=number(int, 1), default=200, help="see --lr_decay_large (default: 200)")
-    group.add_argument("--seed", type=number(int, 0), help="fixes weights, order and dropout (default: the recipe's: 1126 MixSTE, 1 MHFormer)")
+    group.add_argument(
+        "--seed", type=number(int, 0), help="fixes weights, order and dropout (default: the recipe's: 1126 MixSTE, 1 MHFormer)"
+    )
     group.add_argument("--resume", metavar="PATH", help="go on with a run: its folder or last.pt; flags not given are those of that run")
-    group.add_argument("--save_every", type=number(float, 0), default=300.0, metavar="SECONDS", help="save last.pt within an epoch this often (default: 300)")
+    group.add_argument(
+        "--save_every",
+        type=number(float, 0),
+        default=300.0,
+        metavar="SECONDS",
+        help="save last.pt within an epoch this often (default: 300)",
+    )
 
     group = parser.add_argument_group("testing")
     group.add_argument("--test", action="store_true", help="test the weights of --previous_dir, do not train")
@@ -96,14 +123,25 @@ def build_parser(default_model: str, prog: str | None = None) -> Parser:
     group.add_argument("--results", metavar="FILE.json", help="write what was measured to this file")
 
     group = parser.add_argument_group("checkpoints")
-    group.add_argument("--previous_dir", default="", help="checkpoint to test or to start from: a .pth file, or a folder, of which the best is taken")
+    group.add_argument(
+        "--previous_dir", default="", help="checkpoint to test or to start from: a .pth file, or a folder, of which the best is taken"
+    )
     group.add_argument("--checkpoint", default="", help="folder to write to (default: checkpoint/MMDD_HHMM_SS_FRAMES)")
-    group.add_argument("--previous_best", type=float, default=math.inf, help="MPJPE (mm) that an epoch must beat to be saved (default: inf)")
+    group.add_argument(
+        "--previous_best", type=float, default=math.inf, help="MPJPE (mm) that an epoch must beat to be saved (default: inf)"
+    )
     group.add_argument("--previous_name", default="", help="checkpoint file that the next better one replaces")
     group.add_argument("--allow_unexpected", action="store_true", help="ignore names in a checkpoint that the model does not have")
 
     group = parser.add_argument_group("machine")
-    group.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"), help="auto takes CUDA where there is one, else the CPU (default: auto)")
+    group.add_argument(
+        "--device",
+        default="auto",
+        choices=("auto", "cpu", "cuda", "mps"),
+        help="auto takes CUDA where there is one, else the CPU (default: auto)",
+    )
     group.add_argument("--gpu", default="0", help="number of the CUDA device (default: 0)")
-    group.add_argument("--precision", default="fp32", choices=("fp32", "tf32", "bf16", "fp16"), help="number format of the model (default: fp32)")
+    group.add_argument(
+        "--precision", default="fp32", choices=("fp32", "tf32", "bf16", "fp16"), help="number format of the model (default: fp32)"
+    )
     return parser

@@ -54,9 +54,13 @@ def read_file(path: str | Path) -> object:
         raise InputError(f"{path}: no such file; give a checkpoint file or the folder that holds it") from None
     except pickle.UnpicklingError as error:
         reason = str(error).splitlines()[0]
-        raise InputError(f"{path}: refused, it is damaged or holds more than weights, which could run code ({reason}); get it from its source again") from error
+        raise InputError(
+            f"{path}: refused, it is damaged or holds more than weights, which could run code ({reason}); get it from its source again"
+        ) from error
     except (RuntimeError, EOFError, OSError, ValueError, KeyError, IndexError, AttributeError, TypeError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path}: cannot be read as a checkpoint, it is damaged or truncated ({str(error).splitlines()[0]}); copy it again") from error
+        raise InputError(
+            f"{path}: cannot be read as a checkpoint, it is damaged or truncated ({str(error).splitlines()[0]}); copy it again"
+        ) from error
 
 
 def read_checkpoint(path: str | Path) -> Checkpoint:
@@ -69,7 +73,9 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
             weights = content[key]
             break
     if not isinstance(weights, Mapping) or not weights or not all(isinstance(value, Tensor) for value in weights.values()):
-        raise InputError(f"{path}: holds no state dict (names with tensors, plain or under model_pos, model or state_dict); is it a checkpoint?")
+        raise InputError(
+            f"{path}: holds no state dict (names with tensors, plain or under model_pos, model or state_dict); is it a checkpoint?"
+        )
     weights = {name.removeprefix("module."): value for name, value in weights.items()}
     if not {"name", "sizes", "normaliser"} <= set(content):
         return Checkpoint(path, weights)
@@ -101,7 +107,9 @@ def load_weights(model: PoseTransformer, checkpoint: Checkpoint, allow_unexpecte
     wanted, given = _shapes(model), {name: tuple(value.shape) for name, value in checkpoint.weights.items()}
     problems = {
         "missing": [name for name in wanted if name not in given],
-        "of another shape": [f"{name} {given[name]}, not {wanted[name]}" for name in wanted if given.get(name, wanted[name]) != wanted[name]],
+        "of another shape": [
+            f"{name} {given[name]}, not {wanted[name]}" for name in wanted if given.get(name, wanted[name]) != wanted[name]
+        ],
         "unexpected": [] if allow_unexpected else [name for name in given if name not in wanted],
     }
     if any(problems.values()):

@@ -77,7 +77,9 @@ def train_one_epoch(
         loss = recipe.loss(pose, gather_frames(target, frames))
         value = loss.item()
         if not np.isfinite(value):
-            raise InputError(f"the loss became {value}; lower --lr, or use --precision fp32, and go on from the last checkpoint with --resume")
+            raise InputError(
+                f"the loss became {value}; lower --lr, or use --precision fp32, and go on from the last checkpoint with --resume"
+            )
         optimizer.zero_grad(set_to_none=True)
         scaler.scale(loss).backward()
         scaler.step(optimizer)
@@ -121,7 +123,9 @@ class Scores:
 
 
 def _table_dict(tables: dict[str, ErrorTable], windows: dict[str, int]) -> dict:
-    actions = {action: {name: table.actions.get(action) for name, table in tables.items()} | {"windows": n} for action, n in windows.items()}
+    actions = {
+        action: {name: table.actions.get(action) for name, table in tables.items()} | {"windows": n} for action, n in windows.items()
+    }
     return {"actions": actions, **{name: table.mean for name, table in tables.items()}}
 
 

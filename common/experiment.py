@@ -79,12 +79,15 @@ def _run(recipe: Recipe, default_model: str, argv: list[str] | None) -> None:
     if checkpoint:
         load_weights(model, checkpoint, args.allow_unexpected)
         if checkpoint.normaliser and checkpoint.normaliser != normaliser:
-            raise InputError(f"{checkpoint.path}: its weights want {checkpoint.normaliser}, but the flags ask for {normaliser}; see --crop_uv")
+            raise InputError(
+                f"{checkpoint.path}: its weights want {checkpoint.normaliser}, but the flags ask for {normaliser}; see --crop_uv"
+            )
         print(f"weights: {checkpoint.path}")
     model.to(compute.device)
     paper, products = gflops(model)
     print(f"model: {model.name} {model.sizes}")
-    print(f"parameters: {count_parameters(model):,}, GFLOPs: {paper:.2f} (with products {products:.2f}), device: {compute.device}, {compute.precision}")
+    print(f"parameters: {count_parameters(model):,}, GFLOPs: {paper:.2f} (with products {products:.2f})")
+    print(f"device: {compute.device}, {compute.precision}")
 
     test_data = _read(args, "test", model)
     test_set = _dataset(args, test_data, model, normaliser, 1 if args.stride == 1 else model.frames)
@@ -119,9 +122,7 @@ class _Job:
         order = BatchOrder(len(self.test_set), self.args.batch_size)
         batches = self.until_signal(loader(self.test_set, order, self.args.workers, self.compute.device))
         bar = tqdm(batches, total=len(order), desc="test", unit="batch", disable=None, leave=False)
-        return evaluate(
-            self.model, self.test_set, bar, self.compute, flip_test=self.args.test_augmentation, centre_only=self.centre_only
-        )
+        return evaluate(self.model, self.test_set, bar, self.compute, flip_test=self.args.test_augmentation, centre_only=self.centre_only)
 
     def finish(self, scores: Scores, **more: object) -> None:
         """Print the table and write --results."""
@@ -177,7 +178,7 @@ class _Job:
         previous = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
         best_scores = None
         try:
-            for progress.epoch in range(progress.epoch, args.nepoch + 1):
+            while progress.epoch <= args.nepoch:
                 for group in optimizer.param_groups:
                     group["lr"] = progress.lr
                 self.train_epoch(train_set, optimizer, scaler, progress, lambda: time.monotonic() - saved > args.save_every and save())
@@ -196,18 +197,24 @@ class _Job:
                 signal.signal(number, handler)
         if best_scores is None:  # an epoch before the resumption was the best
             if not progress.best_name or not Path(progress.best_name).exists():
-                raise InputError(f"{folder}: no epoch was better than {progress.best:.2f} mm, so that there is nothing to show; see --previous_best")
+                raise InputError(
+                    f"{folder}: no epoch was better than {progress.best:.2f} mm, so that there is nothing to show; see --previous_best"
+                )
             load_weights(self.model, read_checkpoint(progress.best_name))
             best_scores = self.evaluate(), int(Path(progress.best_name).stem.split("_")[1])
         print(f"best: {progress.best_name}")
         self.finish(best_scores[0], epoch=best_scores[1], checkpoint=progress.best_name)
 
-    def train_epoch(self, train_set: PoseDataset, optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler, progress: Progress, autosave) -> None:
+    def train_epoch(
+        self, train_set: PoseDataset, optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler, progress: Progress, autosave
+    ) -> None:
         """The batches of an epoch that are not done yet."""
         args = self.args
         order = BatchOrder(len(train_set), args.batch_size, args.seed, progress.epoch, progress.step)
         batches = self.until_signal(loader(train_set, order, args.workers, self.compute.device))
-        with tqdm(total=len(order) + progress.step, initial=progress.step, desc=f"epoch {progress.epoch}", unit="batch", disable=None, leave=False) as bar:
+        with tqdm(
+            total=len(order) + progress.step, initial=progress.step, desc=f"epoch {progress.epoch}", unit="batch", disable=None, leave=False
+        ) as bar:
             started, frames = time.monotonic(), 0
 
             def after_step(loss: float, windows: int) -> None:
@@ -216,7 +223,9 @@ class _Job:
                 progress.loss += loss * windows
                 progress.windows += windows
                 frames += windows * self.model.frames
-                bar.set_postfix_str(f"loss {progress.loss / progress.windows:.4f}, {frames / (time.monotonic() - started):.0f} frames/s", refresh=False)
+                bar.set_postfix_str(
+                    f"loss {progress.loss / progress.windows:.4f}, {frames / (time.monotonic() - started):.0f} frames/s", refresh=False
+                )
                 bar.update()
                 autosave()
 
@@ -236,7 +245,10 @@ class _Job:
             if progress.best_name and Path(progress.best_name) != path:
                 Path(progress.best_name).unlink(missing_ok=True)
             progress.best, progress.best_name = mpjpe, str(path)
-        lines = ["epoch {epoch}, lr {lr:.8f}, loss {loss:.5f}, MPJPE {mpjpe:.3f} mm, P-MPJPE {p_mpjpe:.3f} mm".format(**row) for row in progress.history]
+        lines = [
+            "epoch {epoch}, lr {lr:.8f}, loss {loss:.5f}, MPJPE {mpjpe:.3f} mm, P-MPJPE {p_mpjpe:.3f} mm".format(**row)
+            for row in progress.history
+        ]
         write_text(folder / "train.log", "".join(f"{line}\n" for line in lines))
         with replacing(folder / "curves.png") as temporary:
             curves(progress.history, f"{self.model.name} on {self.args.dataset}").savefig(temporary, dpi=100)
@@ -309,7 +321,9 @@ def build_model(args: Namespace, default_model: str, checkpoint: Checkpoint | No
             raise InputError(f"{checkpoint.path}: holds {checkpoint.name}, not {name}; leave out --model or give another checkpoint")
         for size, value in checkpoint.sizes.items():
             if size in known and given.get(size, value) != value:
-                raise InputError(f"{checkpoint.path}: its {size} is {value}, not {given[size]}; leave out --{size} or give another checkpoint")
+                raise InputError(
+                    f"{checkpoint.path}: its {size} is {value}, not {given[size]}; leave out --{size} or give another checkpoint"
+                )
         given = {size: value for size, value in checkpoint.sizes.items() if size in known} | given
     return create_model(name, **given)
 
@@ -317,7 +331,9 @@ def build_model(args: Namespace, default_model: str, checkpoint: Checkpoint | No
 def _read(args: Namespace, split: str, model: PoseTransformer) -> Data:
     data = read_sequences(args.dataset, args.root_path, args.keypoints, split, args.actions)
     if data.skeleton.joints != model.joints:
-        raise InputError(f"--keypoints {args.keypoints} have {data.skeleton.joints} joints, but the model has {model.joints}; see --n_joints")
+        raise InputError(
+            f"--keypoints {args.keypoints} have {data.skeleton.joints} joints, but the model has {model.joints}; see --n_joints"
+        )
     return data
 
 
@@ -335,7 +351,9 @@ def _read_run(path: str) -> dict:
     fields = ("model", "optimizer", "scaler", "progress", "arguments", "rng")
     missing = [name for name in fields if not isinstance(content, dict) or name not in content]
     if missing:
-        raise InputError(f"{file}: is no run that can be resumed (it lacks {', '.join(missing)}); give the {LAST} of a run, or use --previous_dir")
+        raise InputError(
+            f"{file}: is no run that can be resumed (it lacks {', '.join(missing)}); give the {LAST} of a run, or use --previous_dir"
+        )
     return {**content, "folder": file.parent}
 
 

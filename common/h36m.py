@@ -60,7 +60,9 @@ def read_h36m(
             if actions is None or action_name(action) in actions:
                 views = positions_2d[subject].get(action)
                 if views is None:
-                    raise InputError(f"{path_2d}: subject {subject} has no action {action!r}, which {path_3d.name} has; make both files again")
+                    raise InputError(
+                        f"{path_2d}: subject {subject} has no action {action!r}, which {path_3d.name} has; make both files again"
+                    )
                 sequences += _views(path_3d, path_2d, subject, action, world, views, skeleton)
     found = {sequence.action for sequence in sequences}
     missing = [action for action in actions or () if action not in found]
@@ -81,7 +83,13 @@ def _mapping(path: Path, field: str) -> dict:
 def _views(path_3d: Path, path_2d: Path, subject: str, action: str, world: object, views: object, skeleton: Skeleton) -> list[PoseSequence]:
     """One PoseSequence for each camera."""
     where_3d, where_2d = (f"{path}: subject {subject}, action {action}" for path in (path_3d, path_2d))
-    if not isinstance(world, np.ndarray) or world.ndim != 3 or world.shape[1] not in (len(KEPT), 32) or world.shape[2] != 3 or not len(world):
+    if (
+        not isinstance(world, np.ndarray)
+        or world.ndim != 3
+        or world.shape[1] not in (len(KEPT), 32)
+        or world.shape[2] != 3
+        or not len(world)
+    ):
         raise InputError(f"{where_3d} is not an array (frames, 32, 3); make the file again")
     try:
         cameras = h36m_cameras(subject)

@@ -84,7 +84,9 @@ def read_motion_file(path: str | Path, keypoints: str, split: str, actions: Sequ
         if keypoints not in known:
             raise InputError(f"{path}: has no keypoints {keypoints!r}; --keypoints may be {', '.join(known)}")
         if len({len(length), len(size), *(len(values) for values in labels.values())}) != 1 or np.any(length < 1):
-            raise InputError(f"{path}: the fields {', '.join(LABELS)}, length and size do not describe the same sequences; make the file again")
+            raise InputError(
+                f"{path}: the fields {', '.join(LABELS)}, length and size do not describe the same sequences; make the file again"
+            )
         chosen = [i for i in range(len(length)) if labels["split"][i] == split and (actions is None or labels["action"][i] in actions)]
         if actions is not None:
             missing = sorted(set(actions) - {str(labels["action"][i]) for i in chosen})
@@ -97,7 +99,9 @@ def read_motion_file(path: str | Path, keypoints: str, split: str, actions: Sequ
     total = int(length.sum())
     for name, values, axes in (("pose_3d", pose_3d, (3,)), (f"pose_2d_{keypoints}", pose_2d, (2, 3))):
         if values.ndim != 3 or values.shape[:2] != (total, 17) or values.shape[2] not in axes:
-            raise InputError(f"{path}: field {name} has shape {values.shape}, not ({total}, 17, {' or '.join(map(str, axes))}); make the file again")
+            raise InputError(
+                f"{path}: field {name} has shape {values.shape}, not ({total}, 17, {' or '.join(map(str, axes))}); make the file again"
+            )
     start = np.concatenate([[0], np.cumsum(length)])
     sequences = []
     for i in chosen:
@@ -106,9 +110,7 @@ def read_motion_file(path: str | Path, keypoints: str, split: str, actions: Sequ
         where = f"{path}: subject {subject}, action {action}, camera {camera}"
         check_finite(f"{where}, pose_2d_{keypoints}", pose_2d[rows])
         check_finite(f"{where}, pose_3d", pose_3d[rows])
-        sequences.append(
-            PoseSequence(subject, action, camera, pose_2d[rows], pose_3d[rows], (int(size[i][0]), int(size[i][1])), fps)
-        )
+        sequences.append(PoseSequence(subject, action, camera, pose_2d[rows], pose_3d[rows], (int(size[i][0]), int(size[i][1])), fps))
     return sequences, source
 
 

@@ -141,7 +141,17 @@ def load_objects(data: bytes) -> object:
         return _unwrap(_Unpickler(io.BytesIO(data), encoding="latin1").load())
     except _Refused as refused:
         raise ValueError(f"it asks for {refused}, which a data file does not need") from refused
-    except (pickle.UnpicklingError, EOFError, AttributeError, TypeError, IndexError, KeyError, MemoryError, RecursionError, UnicodeError) as error:
+    except (
+        pickle.UnpicklingError,
+        EOFError,
+        AttributeError,
+        TypeError,
+        IndexError,
+        KeyError,
+        MemoryError,
+        RecursionError,
+        UnicodeError,
+    ) as error:
         raise ValueError(f"its pickle is damaged ({error})") from error
 
 

@@ -100,7 +100,14 @@ class Block(nn.Module):
     """Pre-norm transformer block along one axis: x + droppath(attn(norm1 x)); x + droppath(mlp(norm2 x))."""
 
     def __init__(
-        self, channel: int, hidden: int, heads: int = 8, qkv_bias: bool = True, dropout: float = 0.0, drop_path: float = 0.0, eps: float = 1e-6
+        self,
+        channel: int,
+        hidden: int,
+        heads: int = 8,
+        qkv_bias: bool = True,
+        dropout: float = 0.0,
+        drop_path: float = 0.0,
+        eps: float = 1e-6,
     ) -> None:
         super().__init__()
         self.norm1 = nn.LayerNorm(channel, eps=eps)

@@ -100,7 +100,16 @@ class MHFormer(PoseTransformer):
     """Three hypotheses per frame are the tokens; the layers that may prune are the SHR blocks."""
 
     def __init__(
-        self, frames: int, channel: int, hidden: int, plan: Hourglass, *, joints: int = 17, in_channels: int = 2, heads: int = 8, depth: int = 3
+        self,
+        frames: int,
+        channel: int,
+        hidden: int,
+        plan: Hourglass,
+        *,
+        joints: int = 17,
+        in_channels: int = 2,
+        heads: int = 8,
+        depth: int = 3,
     ) -> None:
         super().__init__(frames, joints, in_channels, depth, plan, last_stage=depth - 2)
         check_width(channel, heads)
@@ -151,7 +160,13 @@ def mhformer(frames: int = 351, channel: int = 512, d_hid: int = 1024, joints: i
 
 @register_model("mhformer.tpc_mhformer")
 def tpc_mhformer(
-    frames: int = 351, channel: int = 512, d_hid: int = 1024, token_num: int = 117, layer_index: int = 1, joints: int = 17, in_channels: int = 2
+    frames: int = 351,
+    channel: int = 512,
+    d_hid: int = 1024,
+    token_num: int = 117,
+    layer_index: int = 1,
+    joints: int = 17,
+    in_channels: int = 2,
 ) -> MHFormer:
     """TPC w. MHFormer, sequence to frame."""
     plan = Hourglass(((layer_index, token_num),), always=((frames - 1) // 2,))

@@ -17,7 +17,16 @@ class MixSTE(PoseTransformer):
     first_stage = 1  # layer 0 adds the temporal position of every frame
 
     def __init__(
-        self, frames: int, channel: int, hidden: int, plan: Hourglass, *, joints: int = 17, in_channels: int = 2, depth: int = 8, heads: int = 8
+        self,
+        frames: int,
+        channel: int,
+        hidden: int,
+        plan: Hourglass,
+        *,
+        joints: int = 17,
+        in_channels: int = 2,
+        depth: int = 8,
+        heads: int = 8,
     ) -> None:
         super().__init__(frames, joints, in_channels, depth, plan)
         check_width(channel, heads)
@@ -57,7 +66,13 @@ def mixste(frames: int = 243, channel: int = 512, d_hid: int = 1024, depth: int 
 
 @register_model("mixste.hot_mixste")
 def hot_mixste(
-    frames: int = 243, channel: int = 512, d_hid: int = 1024, token_num: int = 81, layer_index: int = 3, depth: int = 8, joints: int = 17,
+    frames: int = 243,
+    channel: int = 512,
+    d_hid: int = 1024,
+    token_num: int = 81,
+    layer_index: int = 3,
+    depth: int = 8,
+    joints: int = 17,
     in_channels: int = 2,
 ) -> MixSTE:
     """HoT w. MixSTE, sequence to sequence. d_hid is accepted and, as published, not used: the MLP is 2 x channel wide."""
@@ -67,7 +82,13 @@ def hot_mixste(
 
 @register_model("mixste.tpc_mixste")
 def tpc_mixste(
-    frames: int = 243, channel: int = 512, d_hid: int = 1024, token_num: int = 61, layer_index: int = 7, depth: int = 8, joints: int = 17,
+    frames: int = 243,
+    channel: int = 512,
+    d_hid: int = 1024,
+    token_num: int = 61,
+    layer_index: int = 7,
+    depth: int = 8,
+    joints: int = 17,
     in_channels: int = 2,
 ) -> MixSTE:
     """TPC w. MixSTE, sequence to frame. d_hid is accepted and, as published, not used: the MLP is 2 x channel wide."""
