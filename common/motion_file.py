@@ -74,6 +74,8 @@ def read_motion_file(path: str | Path, keypoints: str, split: str, actions: Sequ
         raise InputError(f"{path}: no such file; make it with a dataset/prepare_*.py script or give --root_path") from None
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(f"{path}: not a readable .npz file ({error}); make or copy it again") from error
+    if not isinstance(archive, np.lib.npyio.NpzFile):
+        raise InputError(f"{path}: holds one bare array, not the fields of an .npz file; see common/motion_file.py for the layout")
     with archive:
         field = _reader(path, archive)
         if str(field("format")) != FORMAT:

@@ -1,0 +1,527 @@
+"""The converters under dataset/ and the simulated detector: no motion files are needed, tiny ones are written here."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from common import detector_noise
+from common.camera import h36m_cameras, project
+from common.errors import InputError
+from common.motion_file import read_motion_file
+from common.skeleton import H36M
+from dataset import prepare_cmu, prepare_toy
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# name: (parent, direction, axis, dof); every bone is 1 long.
+ASF_BONES = {
+    "rhipjoint": ("root", "-1 0 0", "0 0 0", ""),
+    "rfemur": ("rhipjoint", "0 -1 0", "0 0 0", "rx ry rz"),
+    "rtibia": ("rfemur", "0 -1 0", "0 0 0", "rx"),
+    "lhipjoint": ("root", "1 0 0", "0 0 0", ""),
+    "lfemur": ("lhipjoint", "0 -1 0", "0 0 0", ""),
+    "ltibia": ("lfemur", "1 0 0", "0 0 90", "rx"),
+    "lowerback": ("root", "0 1 0", "0 0 0", ""),
+    "upperback": ("lowerback", "0 1 0", "0 0 0", ""),
+    "lowerneck": ("upperback", "0 1 0", "0 0 0", ""),
+    "upperneck": ("lowerneck", "0 1 0", "0 0 0", ""),
+    "head": ("upperneck", "0 1 0", "0 0 0", ""),
+    "lclavicle": ("upperback", "1 0 0", "0 0 0", ""),
+    "lhumerus": ("lclavicle", "1 0 0", "0 0 0", ""),
+    "lradius": ("lhumerus", "1 0 0", "0 0 0", ""),
+    "rclavicle": ("upperback", "-1 0 0", "0 0 0", ""),
+    "rhumerus": ("rclavicle", "-1 0 0", "0 0 0", ""),
+    "rradius": ("rhumerus", "-1 0 0", "0 0 0", ""),
+}
+ASF_UNIT = 0.0254 / 0.45
+
+# name: (parent, offset in centimetres)
+BVH_JOINTS = {
+    "hip": (None, (0, 0, 0)),
+    "abdomen": ("hip", (0, 20, 0)),
+    "chest": ("abdomen", (0, 10, 0)),
+    "neck": ("chest", (0, 20, 0)),
+    "head": ("neck", (0, 10, 0)),
+    "rShldr": ("chest", (-15, 15, 0)),
+    "rForeArm": ("rShldr", (-30, 0, 0)),
+    "rHand": ("rForeArm", (-25, 0, 0)),
+    "lShldr": ("chest", (15, 15, 0)),
+    "lForeArm": ("lShldr", (30, 0, 0)),
+    "lHand": ("lForeArm", (25, 0, 0)),
+    "rThigh": ("hip", (-10, 0, 0)),
+    "rShin": ("rThigh", (0, -40, 0)),
+    "rFoot": ("rShin", (0, -40, 0)),
+    "lThigh": ("hip", (10, 0, 0)),
+    "lShin": ("lThigh", (0, -40, 0)),
+    "lFoot": ("lShin", (0, -40, 0)),
+}
+
+
+def asf_text() -> str:
+    lines = [":version 1.10", "# a comment", ":units", "  mass 1.0", "  length 0.45", "  angle deg", ":root", "  order TX TY TZ RX RY RZ"]
+    lines += ["  axis XYZ", "  position 0 0 0", "  orientation 0 0 0", ":bonedata"]
+    for number, (name, (_, direction, axis, dof)) in enumerate(ASF_BONES.items()):
+        lines += ["  begin", f"    id {number}", f"    name {name}", f"    direction {direction}", "    length 1", f"    axis {axis} XYZ"]
+        lines += [f"    dof {dof}", "    limits (-160.0 20.0)", "           (-70.0 70.0)"] if dof else []
+        lines += ["  end"]
+    lines += [":hierarchy", "  begin"]
+    for parent in dict.fromkeys(parent for parent, *_ in ASF_BONES.values()):
+        lines.append(" ".join(["   ", parent, *(name for name, bone in ASF_BONES.items() if bone[0] == parent)]))
+    return "\r\n".join([*lines, "  end", ""])
+
+
+def amc_text(frames: int = 1, root: str = "0 0 0 0 0 0", rfemur: str = "0 0 0", rtibia: str = "0", ltibia: str = "0") -> str:
+    lines = ["#!OML:ASF somewhere", ":FULLY-SPECIFIED", ":DEGREES"]
+    for frame in range(1, frames + 1):
+        lines += [str(frame), f"root {root}", f"rfemur {rfemur}", f"rtibia {rtibia}", f"ltibia {ltibia}"]
+    return "\r\n".join([*lines, ""])
+
+
+def bvh_text(frames: int = 2, time: float = 0.00833333, left_out: str = "", **angles: tuple[float, float, float]) -> str:
+    """A T-pose, then frames in which the joints named are turned by (z, x, y) degrees; `hip` stands at (100, 0, 0) cm."""
+    order: list[str] = []
+
+    def describe(name: str, depth: int) -> list[str]:
+        order.append(name)
+        parent, offset = BVH_JOINTS[name]
+        pad = "  " * depth
+        channels = "CHANNELS 3 Zrotation Xrotation Yrotation"
+        if parent is None:
+            channels = "CHANNELS 6 Xposition Yposition Zposition Zrotation Xrotation Yrotation"
+        lines = [
+            f"{pad}{'JOINT' if parent else 'ROOT'} {name}",
+            pad + "{",
+            f"{pad}  OFFSET {' '.join(map(str, offset))}",
+            f"{pad}  {channels}",
+        ]
+        children = [child for child, (of, _) in BVH_JOINTS.items() if of == name and child != left_out]
+        for child in children:
+            lines += describe(child, depth + 1)
+        if not children:
+            lines += [f"{pad}  End Site", pad + "  {", f"{pad}    OFFSET 1 0 0", pad + "  }"]
+        return [*lines, pad + "}"]
+
+    hierarchy = describe("hip", 0)
+    turned = [100, 0, 0, *(angle for name in order for angle in angles.get(name, (0, 0, 0)))]
+    rows = [[0] * len(turned)] + [turned] * (frames - 1)
+    motion = ["MOTION", f"Frames:\t{frames}", f"Frame Time:\t{time}", *(" ".join(map(str, row)) for row in rows)]
+    return "\n".join(["HIERARCHY", *hierarchy, *motion, ""])
+
+
+@pytest.fixture
+def cmu_folder(tmp_path: Path) -> Path:
+    """A subject's .asf, clips 01_01 (amc), 03_02 (amc and bvh) and 09_01 (bvh), long enough to be used."""
+    folder = tmp_path / "cmu"
+    (folder / "sub").mkdir(parents=True)
+    for subject in ("01", "03"):
+        (folder / f"{subject}.asf").write_bytes(asf_text().encode())
+    (folder / "01_01.amc").write_bytes(amc_text(frames=100).encode())
+    (folder / "03_02.amc").write_bytes(amc_text(frames=80).encode())
+    (folder / "sub" / "03_02.bvh").write_text(bvh_text(frames=200))
+    (folder / "sub" / "09_01.bvh").write_text(bvh_text(frames=101))
+    return folder
+
+
+# Parsers
+
+
+def test_asf_amc_rotations_are_applied_in_order(tmp_path):
+    (tmp_path / "01.asf").write_text(asf_text())
+    (tmp_path / "01_01.amc").write_text(amc_text(root="1 2 3 0 0 0", rfemur="90 0 90", rtibia="90", ltibia="90"))
+    joints = prepare_cmu.read_asf_amc(tmp_path / "01.asf", tmp_path / "01_01.amc") / ASF_UNIT
+    assert joints.shape == (1, 17, 3)
+    joints = joints[0]
+    np.testing.assert_allclose(joints[0], [1, 2, 3], atol=1e-12)
+    # The femur turns about x, then z; the tibia about the x axis that was turned with it.
+    np.testing.assert_allclose(joints[2] - joints[1], [0, 0, -1], atol=1e-12)
+    np.testing.assert_allclose(joints[3] - joints[2], [-1, 0, 0], atol=1e-12)
+    # The left tibia's own axes are turned by 90 degrees about z: its x is the world's y.
+    np.testing.assert_allclose(joints[6] - joints[5], [0, 0, -1], atol=1e-12)
+    np.testing.assert_allclose(joints[[7, 8, 9, 10]] - joints[0], [[0, 1.5, 0], [0, 2.5, 0], [0, 4.5, 0], [0, 5.5, 0]], atol=1e-12)
+    np.testing.assert_allclose(joints[[11, 13, 14, 16]] - joints[0], [[1, 2, 0], [3, 2, 0], [-1, 2, 0], [-3, 2, 0]], atol=1e-12)
+
+
+def test_amc_root_turns_the_whole_body(tmp_path):
+    (tmp_path / "01.asf").write_text(asf_text())
+    (tmp_path / "01_01.amc").write_text(amc_text(root="0 0 0 90 0 90"))
+    joints = prepare_cmu.read_asf_amc(tmp_path / "01.asf", tmp_path / "01_01.amc")[0] / ASF_UNIT
+    np.testing.assert_allclose(joints[[1, 4]], [[0, -1, 0], [0, 1, 0]], atol=1e-12)
+    np.testing.assert_allclose(joints[7], [0, 0, 1.5], atol=1e-12)
+
+
+def test_bvh_channels_are_applied_in_order(tmp_path):
+    path = tmp_path / "05_01.bvh"
+    path.write_text(bvh_text(frames=3, rThigh=(90, 90, 0), rShin=(0, 90, 0)))
+    poses, fps = prepare_cmu.read_bvh(path)
+    assert poses.shape == (2, 17, 3)  # the T-pose is gone
+    assert fps == 120
+    pose = poses[0]
+    np.testing.assert_allclose(pose[0], [1, 0, 0], atol=1e-12)
+    np.testing.assert_allclose(pose[2] - pose[1], [0, 0, -0.4], atol=1e-12)
+    np.testing.assert_allclose(pose[3] - pose[2], [-0.4, 0, 0], atol=1e-12)
+    np.testing.assert_allclose(pose[[4, 5, 6]] - pose[0], [[0.1, 0, 0], [0.1, -0.4, 0], [0.1, -0.8, 0]], atol=1e-12)
+    np.testing.assert_allclose(pose[[7, 8]] - pose[0], [[0, 0.25, 0], [0, 0.475, 0]], atol=1e-12)
+    head = pose[0] + [0, 0.6, 0]
+    np.testing.assert_allclose(np.linalg.norm(pose[[9, 10]] - head, axis=-1), [np.hypot(0.04, 0.035), np.hypot(0.155, 0.01)])
+
+
+def test_folder_prefers_amc_and_finds_subfolders(cmu_folder):
+    clips = prepare_cmu.read_folder(cmu_folder)
+    assert {name: (clip.source, len(clip.poses)) for name, clip in clips.items()} == {
+        "01_01": ("amc", 42), "03_02": ("amc", 33), "09_01": ("bvh", 42),
+    }  # fmt: skip
+
+
+def test_resampling_reproduces_a_smooth_curve():
+    def curve(time):
+        return np.stack([np.sin(6 * time), np.cos(4 * time), time**3], axis=-1)[:, None]  # (T, 1, 3)
+
+    poses = prepare_cmu.resample(curve(np.arange(241) / 120), 120, 50)
+    assert poses.shape == (101, 1, 3)
+    np.testing.assert_allclose(poses, curve(np.arange(101) / 50), atol=1e-5)
+    for length in (1, 2, 3, 4, 5, 6):  # short ones too: a straight line stays one
+        line = np.arange(length) / 30.0
+        resampled = prepare_cmu.resample(line, 30, 50)
+        np.testing.assert_allclose(resampled, np.arange(len(resampled)) / 50, atol=1e-12)
+
+
+# The studio
+
+
+def test_pieces_stay_in_the_studio_and_keep_the_way():
+    time = np.arange(500)
+    poses = np.zeros((500, 17, 3))
+    poses[..., 0] = time[:, None] * 0.02  # 10 m straight on
+    poses[:, (3, 6), 2] = 0.3
+    poses[:, 0, 2] = 1.2
+    pieces = prepare_cmu.studio_pieces(poses)
+    assert [len(piece) for piece in pieces] == [250, 250]
+    for piece in pieces:
+        assert np.linalg.norm(piece[:, 0, :2], axis=-1).max() <= 2.5
+        np.testing.assert_allclose(np.diff(piece[:, 0, 0]), 0.02)
+        np.testing.assert_allclose(piece[:, 3, 2], 0)
+    assert prepare_cmu.studio_pieces(poses[:24]) == []
+
+
+def test_world_stays_right_handed():
+    x, y, z = prepare_cmu.z_up(np.eye(3))
+    np.testing.assert_allclose(y, [0, 0, 1])
+    np.testing.assert_allclose(np.cross(x, y), z)
+
+
+def test_motion_file_is_read_back(cmu_folder, tmp_path, monkeypatch, capsys):
+    output = tmp_path / "out" / "data.npz"
+    monkeypatch.setattr(sys, "argv", ["prepare_cmu.py", "--input", str(cmu_folder), "--output", str(output), "--seed", "4"])
+    prepare_cmu.main()
+    assert "3 clips" in capsys.readouterr().out
+    train, source = read_motion_file(output, "gt", "train")
+    test, _ = read_motion_file(output, "noisy", "test")
+    assert "mocap.cs.cmu.edu" in source
+    assert "NSF EIA-0196217" in source
+    assert [(s.subject, s.action, len(s)) for s in train] == [("01", "Playground", 42)] * 4
+    # The BVH clip has lost the frames in which it leaves the T-pose.
+    assert [(s.subject, s.action, len(s)) for s in test] == [("03", "Uneven terrain", 33)] * 4 + [("09", "Run", 39)] * 4
+    cameras = {camera.name: camera for camera in h36m_cameras("S1")}
+    assert [s.camera for s in train] == list(cameras)
+    for sequence in train:
+        np.testing.assert_allclose(sequence.pose_2d, project(sequence.pose_3d.astype(np.float64), cameras[sequence.camera]), atol=1e-3)
+    assert all(s.pose_2d.shape[2] == 3 and s.pose_2d[..., 2].min() >= 0 and s.pose_2d[..., 2].max() <= 1 for s in test)
+
+    first = output.read_bytes()
+    prepare_cmu.main()
+    assert output.read_bytes() == first
+    (cmu_folder / "01_01.amc").unlink()  # what is drawn for one clip does not depend on the others
+    prepare_cmu.main()
+    again, _ = read_motion_file(output, "noisy", "test")
+    np.testing.assert_array_equal(again[0].pose_2d, test[0].pose_2d)
+
+
+def test_ready_file_gives_the_same_clips(cmu_folder, tmp_path):
+    clips = prepare_cmu.read_folder(cmu_folder)
+    np.savez(tmp_path / "ready.npz", **ready_fields(clips))
+    ready = prepare_cmu.read_ready(tmp_path / "ready.npz")
+    assert list(ready) == list(clips)
+    for name, clip in clips.items():
+        assert ready[name].source == clip.source
+        np.testing.assert_allclose(ready[name].poses, clip.poses, atol=1e-5)
+
+
+def ready_fields(clips: dict[str, prepare_cmu.Clip]) -> dict[str, np.ndarray]:
+    poses = np.concatenate([clip.poses for clip in clips.values()])
+    return {
+        "clips": np.array(list(clips)),
+        "source": np.array([clip.source for clip in clips.values()]),
+        "lengths": np.array([len(clip.poses) for clip in clips.values()]),
+        "root": poses[:, 0].astype(np.float32),
+        "relative": (poses[:, 1:] - poses[:, :1]).astype(np.float32),
+    }
+
+
+# Bad input
+
+
+def damage(text: str, old: str, new: str) -> str:
+    assert old in text
+    return text.replace(old, new, 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "HIERARCHY"),
+        ("\x00\xff garbage", "HIERARCHY"),
+        (bvh_text()[:300], "MOTION"),
+        (bvh_text().partition("MOTION")[0][:300] + "MOTION", "HIERARCHY is cut short"),
+        (bvh_text(frames=50)[:-200], "cut short"),
+        (damage(bvh_text(), "Frames:", "Bones:"), "Frames:"),
+        (damage(bvh_text(), "0.00833333", "0"), "Frame Time"),
+        (damage(bvh_text(), "100 0 0", "100 oops 0"), "not all numbers"),
+        (damage(bvh_text(), "100 0 0", "100 nan 0"), "not finite"),
+        (damage(bvh_text(), "OFFSET 0 20 0", "OFFSET 0 20"), "OFFSET"),
+        (damage(bvh_text(), "CHANNELS 3", "CHANNELS 4"), "CHANNELS"),
+        (bvh_text(left_out="lFoot"), "'lFoot'"),
+        (bvh_text(frames=1), "T-pose"),
+    ],
+)
+def test_bad_bvh(tmp_path, text, says):
+    path = tmp_path / "05_01.bvh"
+    path.write_text(text, encoding="latin-1")
+    with pytest.raises(InputError, match=says) as error:
+        prepare_cmu.read_bvh(path)
+    assert str(path) in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_bvh_cut_anywhere_is_an_input_error(tmp_path):
+    path = tmp_path / "05_01.bvh"
+    text = bvh_text()
+    for end in range(0, len(text) - 4, 37):
+        path.write_text(text[:end])
+        with pytest.raises(InputError):
+            prepare_cmu.read_bvh(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "no frames"),
+        ("\x00\xff garbage", "line 1"),
+        (amc_text(frames=3)[:-20], "frame 3 lacks"),
+        (damage(amc_text(), "rfemur 0 0 0", "rfemur 0 0"), "does not fit"),
+        (damage(amc_text(), "rfemur 0 0 0", "tail 0 0 0"), "does not fit"),
+        (damage(amc_text(), "rfemur 0 0 0", "rfemur 0 oops 0"), "rfemur is not all numbers"),
+        (damage(amc_text(), "rfemur 0 0 0", "rfemur 0 nan 0"), "rfemur holds a value that is not finite"),
+        (damage(amc_text(), ":DEGREES", ":RADIANS"), "radians"),
+    ],
+)
+def test_bad_amc(tmp_path, text, says):
+    (tmp_path / "01.asf").write_text(asf_text())
+    path = tmp_path / "01_01.amc"
+    path.write_text(text, encoding="latin-1")
+    with pytest.raises(InputError, match=says) as error:
+        prepare_cmu.read_asf_amc(tmp_path / "01.asf", path)
+    assert str(path) in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "section :units"),
+        (asf_text()[:400], "section :hierarchy"),
+        (damage(asf_text(), "length 0.45", "length zero"), "units length"),
+        (damage(asf_text(), "direction -1 0 0", "direction -1 0"), "rhipjoint, direction"),
+        (damage(asf_text(), "axis 0 0 0 XYZ", "axis 0 0 0 XYY"), "rhipjoint, axis"),
+        (damage(asf_text(), "dof rx", "dof tx"), "rfemur, dof"),
+        (damage(asf_text(), "order TX", "order RX"), "root order"),
+        (damage(asf_text(), "position 0 0 0", "position 0 0 1"), "root position"),
+        (damage(asf_text(), "name rtibia", "name shin"), "'rtibia'"),
+        (damage(asf_text(), "    rfemur rtibia\r\n", ""), "'rtibia'"),
+    ],
+)
+def test_bad_asf(tmp_path, text, says):
+    path = tmp_path / "01.asf"
+    path.write_bytes(text.encode())
+    with pytest.raises(InputError, match=says) as error:
+        prepare_cmu.read_asf(path)
+    assert str(path) in str(error.value)
+
+
+def test_bad_folders(cmu_folder, tmp_path):
+    with pytest.raises(InputError, match="holds no"):
+        prepare_cmu.read_folder(tmp_path / "cmu" / "nothing")
+    (cmu_folder / "sub" / "01_01.amc").write_text(amc_text())
+    with pytest.raises(InputError, match="also there"):
+        prepare_cmu.read_folder(cmu_folder)
+    (cmu_folder / "sub" / "01_01.amc").unlink()
+    (cmu_folder / "01.asf").unlink()
+    with pytest.raises(InputError, match=r"01\.asf"):
+        prepare_cmu.read_folder(cmu_folder)
+    with pytest.raises(InputError, match="cannot be read"):
+        prepare_cmu.read_asf(tmp_path / "missing.asf")
+
+
+def test_bad_ready_files(cmu_folder, tmp_path):
+    path = tmp_path / "ready.npz"
+    fields = ready_fields(prepare_cmu.read_folder(cmu_folder))
+
+    def fails(says: str, **changed: object) -> None:
+        np.savez(path, **{name: value for name, value in (fields | changed).items() if value is not None})
+        with pytest.raises(InputError, match=says):
+            prepare_cmu.read_ready(path)
+
+    fails("root is missing", root=None)
+    fails("field root", root=fields["root"][:-1])
+    fails("field relative", relative=fields["relative"][:, 1:])
+    fails("relative, row 0 is not a finite", relative=fields["relative"] * np.nan)
+    fails("clips and lengths", lengths=fields["lengths"][:-1])
+    fails("field source", source=np.array(["amc", "bvh", "c3d"]))
+    fails("names a clip twice", clips=np.array(["01_01", "1_01", "09_01"]))
+    fails("not a readable", clips=np.array([{}, {}, {}], dtype=object))
+    whole = path.read_bytes()
+    for content in (b"", b"garbage", whole[: len(whole) // 2]):
+        path.write_bytes(content)
+        with pytest.raises(InputError, match="not a readable"):
+            prepare_cmu.read_ready(path)
+    with open(path, "wb") as file:
+        np.save(file, fields["root"])
+    with pytest.raises(InputError, match="holds one array"):
+        prepare_cmu.read_ready(path)
+
+
+@pytest.mark.parametrize("arguments", [["prepare_cmu.py", "--input", "nowhere"], ["prepare_toy.py", "--frames", "0"]])
+def test_scripts_end_with_one_sentence_and_exit_code_2(arguments, tmp_path):
+    script, *flags = arguments
+    command = [sys.executable, str(ROOT / "dataset" / script), *flags, "--output", str(tmp_path / "out")]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert result.returncode == 2
+    assert result.stderr.startswith("error: ")
+    assert result.stderr.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+# The simulated detector
+
+
+def test_residual_statistics():
+    rng = np.random.default_rng(0)
+    error = detector_noise.residual((3000, 300, 2), 50.0, rng)
+    bias = error.mean(axis=0)
+    assert bias.std() == pytest.approx(0.009, rel=0.1)
+    error = error - bias
+    assert error.std() == pytest.approx(np.hypot(0.012, 0.003), rel=0.02)
+    # White noise adds to the variance but not to the covariance of neighbouring frames.
+    assert (error[1:] * error[:-1]).mean() == pytest.approx(0.88 * 0.012**2, rel=0.03)
+    assert (error[5:] * error[:-5]).mean() == pytest.approx(0.88**5 * 0.012**2, rel=0.05)
+    # At 25 frames per second the drift of neighbouring frames is that of every second frame at 50.
+    slow = detector_noise.residual((3000, 300, 2), 25.0, rng)
+    slow = slow - slow.mean(axis=0)
+    assert (slow[1:] * slow[:-1]).mean() == pytest.approx(0.88**2 * 0.012**2, rel=0.03)
+
+
+def test_detector_like_scores_fall_with_the_error():
+    pixels = np.tile(np.linspace(0, 400, 34).reshape(1, 17, 2), (5000, 1, 1))
+    assert detector_noise.person_height(pixels) == pytest.approx(400 * 32 / 33)
+    seen = detector_noise.detector_like(pixels, np.random.default_rng(1))
+    assert seen.shape == (5000, 17, 3)
+    assert seen.dtype == np.float32
+    error = np.linalg.norm(seen[..., :2] - pixels, axis=-1) / detector_noise.person_height(pixels)
+    far = error > 0.1
+    assert 0.001 < far.mean() < 0.05
+    assert seen[..., 2][far].max() < seen[..., 2][error < 0.01].min()
+    assert 0 <= seen[..., 2].min() <= seen[..., 2].max() <= 1
+    np.testing.assert_array_equal(seen, detector_noise.detector_like(pixels, np.random.default_rng(1)))
+    assert not np.array_equal(seen, detector_noise.detector_like(pixels, np.random.default_rng(2)))
+    # The errors are measured by the person: twice as large in the picture, twice the error.
+    twice = detector_noise.detector_like(2 * pixels, np.random.default_rng(1))
+    np.testing.assert_allclose(twice[..., :2], 2 * seen[..., :2], rtol=1e-5, atol=1e-3)
+
+
+# The synthetic walker
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("toy")
+    prepare_toy.write(folder, frames=150, seed=0)
+    return folder
+
+
+def load(path: Path, name: str) -> dict:
+    with np.load(path, allow_pickle=True) as archive:  # written by this very test
+        return archive[name].item()
+
+
+def test_toy_has_the_layout_and_says_what_it_is(toy):
+    poses = load(toy / "data_3d_h36m.npz", "positions_3d")
+    assert list(poses) == ["S1", "S5", "S6", "S7", "S8", "S9", "S11"]
+    for name in ("data_2d_h36m_gt", "data_2d_h36m_cpn_ft_h36m_dbb"):
+        metadata = load(toy / f"{name}.npz", "metadata")
+        assert metadata["keypoints_symmetry"] == [list(H36M.left), list(H36M.right)]
+        assert (metadata["layout_name"], metadata["num_joints"]) == ("h36m", 17)
+        assert "synthetic" in metadata["source"]
+        views = load(toy / f"{name}.npz", "positions_2d")
+        for subject, actions in poses.items():
+            assert list(actions) == list(views[subject]) == list(prepare_toy.ACTIONS)
+            for action, pose in actions.items():
+                assert pose.shape == (150, 32, 3)
+                assert [view.shape for view in views[subject][action]] == [(150, 17, 2)] * 4
+
+
+def test_toy_body_is_a_body(toy):
+    poses = load(toy / "data_3d_h36m.npz", "positions_3d")
+    statures = set()
+    for subject, actions in poses.items():
+        joints = np.concatenate([pose[:, prepare_toy.KEPT].astype(np.float64) for pose in actions.values()])  # (T, 17, 3)
+        bones = np.stack([joints[:, joint] - joints[:, parent] for joint, parent in H36M.bones], axis=1)  # (T, 16, 3)
+        lengths = np.linalg.norm(bones, axis=-1)
+        np.testing.assert_allclose(lengths, np.broadcast_to(lengths[:1], lengths.shape), atol=1e-5)
+        statures.add(round(float(lengths[0].sum()), 3))
+        left = joints[:, 4] - joints[:, 1]
+        for hip, knee, foot in ((1, 2, 3), (4, 5, 6)):
+            bend = np.cross(joints[:, knee] - joints[:, hip], joints[:, foot] - joints[:, knee])
+            assert (bend * left).sum(axis=-1).min() > -1e-6, subject
+        np.testing.assert_allclose(joints[:, (3, 6), 2].min(axis=1), prepare_toy.ANKLE, atol=1e-6)
+        # Who walks, walks forward: left is on the left of the way.
+        walker = actions["Walking"][:, prepare_toy.KEPT].astype(np.float64)
+        front = np.cross(walker[:-1, 4] - walker[:-1, 1], [0, 0, 1])
+        assert ((front * np.diff(walker[:, 0], axis=0)).sum(axis=-1) > 0).all()
+    assert len(statures) == len(poses)
+
+
+def test_toy_is_inside_every_picture(toy):
+    views = load(toy / "data_2d_h36m_gt.npz", "positions_2d")
+    noisy = load(toy / "data_2d_h36m_cpn_ft_h36m_dbb.npz", "positions_2d")
+    for subject, actions in views.items():
+        for action, four in actions.items():
+            for camera, view, seen in zip(h36m_cameras(subject), four, noisy[subject][action], strict=True):
+                assert view.min() > 0
+                assert (view < camera.size).all()
+                assert 0.5 < np.median(np.linalg.norm(seen - view, axis=-1)) < 20
+
+
+def test_toy_depends_on_the_seed_only():
+    first, again, other = (prepare_toy.build(20, seed)[0]["S9"]["Greeting"] for seed in (0, 0, 1))
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+# Real files, where they are at hand
+
+
+@pytest.mark.skipif("HOT_SHARED" not in os.environ, reason="HOT_SHARED names no folder with CMU files")
+@pytest.mark.parametrize("name", ["02_01", "02_03", "03_02", "05_03", "09_01"])
+def test_cmu_files_give_the_reference_conversion(name):
+    folder = Path(os.environ["HOT_SHARED"]) / "data"
+    reference = prepare_cmu.read_ready(folder / "cmu17_50hz.npz")[name]
+    clip = prepare_cmu.read_folder(folder / "cmu_raw")[name]
+    assert clip.source == reference.source
+    assert clip.poses.shape == reference.poses.shape
+    error = np.linalg.norm(clip.poses - reference.poses, axis=-1)  # (T, 17)
+    assert error.max() < 0.001
