@@ -35,7 +35,7 @@ def number(kind: type, least: float, most: float = math.inf, above: bool = False
             value = kind(text)
         except ValueError:
             value = math.nan
-        if not (least < value if above else least <= value) or not value <= most:
+        if not (least < value if above else least <= value) or not value <= most or math.isinf(value):
             limit = f"{'above' if above else 'at least'} {least}" + (f" and at most {most}" if most < math.inf else "")
             raise argparse.ArgumentTypeError(f"{text!r} is not a {'whole ' if kind is int else ''}number {limit}")
         return value
@@ -48,8 +48,8 @@ def build_parser(default_model: str, prog: str | None = None) -> Parser:
     parser = Parser(
         prog=prog,
         allow_abbrev=False,
-        description="Train a video pose transformer, with or without an hourglass, or test one with --test: 2D joint positions of F frames in, "
-        "3D poses out.",
+        description="Train a video pose transformer, with or without an hourglass, or test one with --test: "
+        "2D joint positions of F frames in, 3D poses out.",
         epilog="Sizes that are not given are the model's own; those of a checkpoint of ours are taken from the file.",
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -12,25 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from common.augment import flip
+from common.compute import Compute
 from common.errors import InputError
 from common.metrics import ErrorTable, change_error, change_rows, mpjpe, n_mpjpe, p_mpjpe
 from common.pose_dataset import Batch, PoseDataset
 from common.recipes import Recipe
 from model import PoseTransformer, Prediction
 from model.pruning import gather_frames
-
-
-@dataclass(frozen=True)
-class Compute:
-    """Where and in which number format the model runs. precision: "fp32", "tf32", "bf16" or "fp16"."""
-
-    device: torch.device
-    precision: str = "fp32"
-
-    def autocast(self) -> contextlib.AbstractContextManager:
-        """The context that a forward pass runs in."""
-        dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.precision)
-        return torch.autocast(self.device.type, dtype) if dtype else contextlib.nullcontext()
 
 
 def root_relative(pose: Tensor) -> Tensor:

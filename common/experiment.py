@@ -15,8 +15,9 @@ from tqdm import tqdm
 
 from common.arguments import SIZE_FLAGS, build_parser
 from common.checkpoint import LAST, Checkpoint, load_weights, read_checkpoint, read_file, save_checkpoint
+from common.compute import Compute, choose_compute
 from common.datasets import Data, default_keypoints, read_sequences
-from common.engine import Compute, Scores, evaluate, train_one_epoch
+from common.engine import Scores, evaluate, train_one_epoch
 from common.errors import InputError, exit_on_input_error
 from common.files import check_writable, replacing, write_text
 from common.normalise import Normaliser
@@ -62,6 +63,8 @@ def _run(recipe: Recipe, default_model: str, argv: list[str] | None) -> None:
         args = parser.parse_args(argv)
         _check_resumed(args, resumed["arguments"])
     args.test = args.test or not args.train
+    if args.test and args.resume:
+        raise InputError("--resume goes on training and --test does not train; give --test --previous_dir with the folder of the run")
     args.keypoints = args.keypoints or default_keypoints(args.dataset)
     args.seed = recipe.seed if args.seed is None else args.seed
     if args.results:
@@ -132,7 +135,7 @@ class _Job:
         stride = 1 if args.stride == 1 else model.frames
         paper = published_mpjpe(model.name, model.sizes, stride) if real and cpn and args.test_augmentation else None
         source = "Human3.6M" if real else self.test_data.source
-        print(score_table(scores, f"{model.name} on {args.dataset}, 2D {args.keypoints}. Data: {source}", paper))
+        print(score_table(scores, f"{model.name} on {args.dataset}, 2D {args.keypoints}\ndata: {source}", paper))
         if args.results:
             sizes = {"model": model.name, "sizes": model.sizes, "parameters": count_parameters(model)}
             write_text(args.results, json.dumps({**scores.as_dict(), **sizes, "source": source, **more}, indent=1) + "\n")
@@ -277,32 +280,6 @@ class _Job:
         torch.set_rng_state(resumed["rng"]["cpu"])
         if resumed["rng"]["cuda"] and self.compute.device.type == "cuda":
             torch.cuda.set_rng_state_all(resumed["rng"]["cuda"])
-
-
-def choose_compute(device: str, gpu: str, precision: str) -> Compute:
-    """The device and number format that the flags ask for; auto without CUDA is the CPU, and says so.
-
-    Raises InputError where --device or --precision names what this machine does not have.
-    """
-    if not gpu.isdigit():
-        raise InputError(f"--gpu is {gpu!r}; give the number of one CUDA device, such as 0")
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-        if device == "cpu":
-            print("device: no CUDA device is here, running on the CPU")
-    elif device == "cuda" and not torch.cuda.is_available():
-        raise InputError("--device is cuda, but this machine or this PyTorch has no CUDA; use --device auto or cpu")
-    elif device == "mps" and not torch.backends.mps.is_available():
-        raise InputError("--device is mps, but this machine or this PyTorch has no MPS; use --device auto or cpu")
-    if device == "cuda":
-        if int(gpu) >= torch.cuda.device_count():
-            raise InputError(f"--gpu is {gpu}, but there are {torch.cuda.device_count()} CUDA devices, counted from 0")
-        device = f"cuda:{gpu}"
-    if precision == "tf32" and not device.startswith("cuda"):
-        raise InputError(f"--precision is tf32, which only CUDA devices have; use fp32 or bf16 on {device}")
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision == "tf32"
-    torch.backends.cudnn.deterministic = True
-    return Compute(torch.device(device), precision)
 
 
 def build_model(args: Namespace, default_model: str, checkpoint: Checkpoint | None) -> PoseTransformer:

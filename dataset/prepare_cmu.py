@@ -21,6 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 from tqdm import tqdm
 
+from common.arguments import Parser, number
 from common.camera import h36m_cameras, project, world_to_camera
 from common.detector_noise import detector_like, named_generator
 from common.errors import InputError, exit_on_input_error
@@ -594,7 +595,7 @@ def _floor_centre(poses: np.ndarray) -> np.ndarray:
 
 def build_parser() -> argparse.ArgumentParser:
     """The flags."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "--input", required=True, metavar="PATH",
         help="folder searched, with its subfolders, for .asf, .amc and .bvh files; or an .npz of clips already on the 17 joints",
@@ -603,16 +604,19 @@ def build_parser() -> argparse.ArgumentParser:
         "--output", default=str(Path(__file__).resolve().parent / "data_cmu.npz"), metavar="FILE",
         help="the motion file to write (default: dataset/data_cmu.npz of this repository)",
     )  # fmt: skip
-    parser.add_argument("--amc_fps", type=float, default=AMC_FPS, help="frame rate of .amc files, which do not tell (default: %(default)g)")
-    parser.add_argument("--seed", type=int, default=0, help="of the simulated detector's errors (default: %(default)s)")
+    parser.add_argument(
+        "--amc_fps",
+        type=number(float, 0, above=True),
+        default=AMC_FPS,
+        help="frame rate of .amc files, which do not tell (default: %(default)g)",
+    )
+    parser.add_argument("--seed", type=number(int, 0), default=0, help="of the simulated detector's errors (default: %(default)s)")
     return parser
 
 
 def main() -> None:
     """Read the clips, see them through the cameras, write the motion file and say what was written."""
     args = build_parser().parse_args()
-    if not 0 < args.amc_fps < float("inf"):
-        raise InputError(f"--amc_fps {args.amc_fps:g}: is not above 0; CMU's files have 120")
     path = Path(args.input)
     if path.is_dir():
         clips = read_folder(path, args.amc_fps)

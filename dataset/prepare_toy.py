@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 from tqdm import tqdm
 
+from common.arguments import Parser, number
 from common.camera import h36m_cameras, project, world_to_camera
 from common.detector_noise import detector_like, named_generator
 from common.errors import InputError, exit_on_input_error
@@ -223,21 +224,21 @@ def write(folder: str | Path, frames: int, seed: int) -> None:
 
 def build_parser() -> argparse.ArgumentParser:
     """The flags."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "--output", default=str(Path(__file__).resolve().parent / "toy"), metavar="FOLDER",
         help="where the three synthetic files go (default: dataset/toy of this repository)",
     )  # fmt: skip
-    parser.add_argument("--frames", type=int, default=300, help="frames of each clip, at 50 per second (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="of the bodies, the motions and the detector's errors (default: %(default)s)")
+    parser.add_argument("--frames", type=number(int, 1), default=300, help="frames of each clip, at 50 per second (default: %(default)s)")
+    parser.add_argument(
+        "--seed", type=number(int, 0), default=0, help="of the bodies, the motions and the detector's errors (default: %(default)s)"
+    )
     return parser
 
 
 def main() -> None:
     """Write the synthetic set and say what was written."""
     args = build_parser().parse_args()
-    if args.frames < 1:
-        raise InputError(f"--frames {args.frames}: is not above 0; give for example 300")
     write(args.output, args.frames, args.seed)
     sequences = len(SUBJECTS) * len(ACTIONS) * 4
     print(f"synthetic, not Human3.6M: {sequences} sequences of {args.frames} frames, {len(SUBJECTS)} people, 4 cameras: {args.output}")

@@ -7,14 +7,15 @@ GFLOPs follow from the definition of a model and its plan, not from what the cod
 
 from __future__ import annotations
 
-import argparse
 import functools
 import time
 from typing import NamedTuple
 
 import torch
 
-from common.errors import InputError, exit_on_input_error
+from common.arguments import Parser, number
+from common.compute import choose_compute
+from common.errors import exit_on_input_error
 from model import PoseTransformer, create_model, list_models
 from model.mhformer import HYPOTHESES, MHFormer
 from model.mixste import MixSTE
@@ -151,21 +152,23 @@ def frames_per_second(model: PoseTransformer, device: torch.device, seconds: flo
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m model.complexity", description=__doc__.split("\n\n")[0])
+    parser = Parser(prog="python -m model.complexity", description=__doc__.split("\n\n")[0])
     parser.add_argument("--model", help="one model only (default: all)")
-    parser.add_argument("--device", default="cpu", help="where frames per second are measured (default: cpu)")
-    parser.add_argument("--seconds", type=float, default=3.0, help="time for measuring each model; 0 leaves the column out (default: 3)")
-    arguments = parser.parse_args()
-    if arguments.device not in ("cpu", "cuda", "mps"):
-        raise InputError(f"--device is {arguments.device!r}; it may be cpu, cuda or mps")
-    names = [arguments.model] if arguments.model else list_models()
-    print(f"{'model':36} {'F':>4} {'plan':>8} {'parameters':>11} {'GFLOPs':>7} {'with products':>13} {'frames/s':>9}")
-    for name in names:
-        model = create_model(name)
+    parser.add_argument("--device", default="cpu", choices=("auto", "cpu", "cuda", "mps"), help="where speed is measured (default: cpu)")
+    parser.add_argument("--seconds", type=number(float, 0), default=3.0, help="time to measure each model; 0 leaves it out (default: 3)")
+    args = parser.parse_args()
+    compute = choose_compute(args.device, "0", "fp32")
+    models = (create_model(name) for name in ([args.model] if args.model else list_models()))
+    for row, model in enumerate(models):
+        if row == 0:
+            print(
+                f"{'model':34} {'F':>4} {'plan':>6} {'parameters':>11} {'GFLOPs':>7} {'with products':>13}"
+                + f" {'frames/s':>9}" * (args.seconds > 0)
+            )
         plan = " ".join(f"{keep}@{layer}" for layer, keep in model.plan.stages) or "-"
         paper, products = gflops(model)
-        speed = f"{frames_per_second(model, torch.device(arguments.device), arguments.seconds):9.0f}" if arguments.seconds > 0 else ""
-        print(f"{name:36} {model.frames:4} {plan:>8} {count_parameters(model):11,} {paper:7.2f} {products:13.2f} {speed}", flush=True)
+        speed = f" {frames_per_second(model, compute.device, args.seconds):9.0f}" if args.seconds > 0 else ""
+        print(f"{model.name:34} {model.frames:4} {plan:>6} {count_parameters(model):11,} {paper:7.2f} {products:13.2f}{speed}", flush=True)
 
 
 if __name__ == "__main__":

@@ -67,6 +67,8 @@ class PoseTransformer(nn.Module):
 
     def __init__(self, frames: int, joints: int, in_channels: int, depth: int, plan: Hourglass, last_stage: int | None = None) -> None:
         super().__init__()
+        if in_channels not in (2, 3):
+            raise InputError(f"in_channels is {in_channels}; it must be 2 (x, y) or 3 (x, y, score)")
         check_plan(plan, frames, self.first_stage, depth - 1 if last_stage is None else last_stage)
         self.frames, self.joints, self.in_channels, self.depth, self.plan = frames, joints, in_channels, depth, plan
 
@@ -135,6 +137,9 @@ def check_plan(plan: Hourglass, frames: int, first: int, last: int) -> None:
     """Raise InputError where the plan does not suit a model of `frames` frames that prunes before layers first..last."""
     if frames < 3 or frames % 2 == 0:
         raise InputError(f"frames is {frames}; it must be an odd number, 3 or more, so that a window has a centre frame")
+    layers, counts = [layer for layer, _ in plan.stages], [keep for _, keep in plan.stages]
+    if layers != sorted(set(layers)) or counts != sorted(counts, reverse=True):
+        raise InputError(f"the stages {plan.stages} make no plan; each must come later than the one before and keep no more frames")
     for layer, keep in plan.stages:
         if not first <= layer <= last:
             raise InputError(f"layer_index is {layer}; this model prunes before layers {first} to {last}")

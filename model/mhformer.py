@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from einops import rearrange
 from torch import Tensor, nn
 
 from common.errors import InputError
@@ -130,7 +131,7 @@ class MHFormer(PoseTransformer):
         self.add_hourglass(channel, heads)
 
     def embed(self, pose_2d: Tensor) -> Tensor:
-        x = pose_2d.flatten(2).mT  # (B, coordinates, F), coordinate = in_channels * joint + axis
+        x = rearrange(pose_2d, "b f j c -> b (j c) f")  # (B, coordinates, F)
         transformer, tokens = self.Transformer_hypothesis, []
         for k in HYPOTHESES:
             x = x + getattr(self, f"Transformer_encoder_{k}")(getattr(self, f"norm_{k}")(x))
@@ -145,8 +146,8 @@ class MHFormer(PoseTransformer):
         return self.Transformer_hypothesis.norm(x.flatten(2)).unflatten(-1, (3, -1))  # (B, K, 3, C)
 
     def regress(self, x: Tensor) -> Tensor:
-        pose = self.regression(x.flatten(2).mT)  # (B, 3 * joints, F or K), row = 3 * joint + axis
-        return pose.mT.unflatten(-1, (self.joints, 3))  # (B, F or K, J, 3)
+        pose = self.regression(rearrange(x, "b f h c -> b (h c) f"))  # (B, 3 * joints, F or K)
+        return rearrange(pose, "b (j c) f -> b f j c", c=3)  # (B, F or K, J, 3)
 
     def frame_features(self, x: Tensor) -> Tensor:
         return x.flatten(2)  # (B, K, 3C): the hypotheses of a frame side by side

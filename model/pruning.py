@@ -33,7 +33,10 @@ def select_by_cluster(features: Tensor, keep: int, always: Tensor | None = None)
         x = x - x.mean(dim=1, keepdim=True)  # a Gram matrix of centred points loses far fewer digits
         gram = x @ x.mT  # (B, F, F)
         square = gram.diagonal(dim1=1, dim2=2)  # (B, F)
-        distance = (square[:, :, None] + square[:, None, :] - (gram + gram.mT)).clamp_(min=0) / x.shape[-1]  # (B, F, F), squared
+        distance = (square[:, :, None] + square[:, None, :] - (gram + gram.mT)) / x.shape[-1]  # (B, F, F), squared
+        # The Gram matrix leaves rounding where frames are equal; below its noise a distance is zero, so that ties are ties.
+        noise = 1e3 * torch.finfo(precision).eps * square.amax(dim=1)[:, None, None] / x.shape[-1]  # (B, 1, 1)
+        distance = distance.masked_fill(distance <= noise, 0)
         count = x.shape[1]
         itself = torch.eye(count, dtype=torch.bool, device=x.device)
         # The point itself is one of the two nearest, at distance zero: the mean is half of its nearest neighbour's.

@@ -50,8 +50,9 @@ def create_model(name: str, **sizes: int) -> PoseTransformer:
     for size, value in sizes.items():
         if size not in own:
             raise InputError(f"{name} has no size {size!r}; its sizes are {', '.join(own)}")
-        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-            raise InputError(f"{size} is {value!r}; it must be a whole number, 0 or more")
+        least = 0 if size == "layer_index" else 1
+        if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            raise InputError(f"{size} is {value!r}; it must be a whole number, {least} or more")
     model = _BUILDERS[name](**sizes)
     model.name, model.sizes = name, {**own, **sizes}
     return model

@@ -1,0 +1,24 @@
+# `make sample`: a first run on a fresh machine.  `make test`: the tests.  `make install`: only .venv.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.PHONY: install sample test
+
+install: $(VENV)/installed
+
+$(VENV)/installed: requirements.txt tests/requirements.txt
+	$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else f"Python {v[0]}.{v[1]}: use 3.11 to 3.13, with make PYTHON=...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet -r requirements.txt -r tests/requirements.txt
+	touch $@
+
+sample: install
+	$(BIN)/python dataset/prepare_toy.py
+	$(BIN)/python main_mixste.py --model mixste.hot_mixste --root_path dataset/toy/ --frames 81 --stride 81 --channel 32 \
+		--token_num 27 --layer_index 3 --batch_size 8 --nepoch 3 --lr 2e-3 --lr_decay 0.3
+
+test: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/python -m pytest

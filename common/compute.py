@@ -1,0 +1,49 @@
+"""Where a model runs and in which number format."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+
+import torch
+
+from common.errors import InputError
+
+
+@dataclass(frozen=True)
+class Compute:
+    """Where and in which number format the model runs. precision: "fp32", "tf32", "bf16" or "fp16"."""
+
+    device: torch.device
+    precision: str = "fp32"
+
+    def autocast(self) -> contextlib.AbstractContextManager:
+        """The context that a forward pass runs in."""
+        dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.precision)
+        return torch.autocast(self.device.type, dtype) if dtype else contextlib.nullcontext()
+
+
+def choose_compute(device: str, gpu: str, precision: str) -> Compute:
+    """The device and number format that the flags ask for; auto without CUDA is the CPU, and says so.
+
+    Raises InputError where --device or --precision names what this machine does not have.
+    """
+    if not gpu.isdigit():
+        raise InputError(f"--gpu is {gpu!r}; give the number of one CUDA device, such as 0")
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        if device == "cpu":
+            print("device: no CUDA device is here, running on the CPU")
+    elif device == "cuda" and not torch.cuda.is_available():
+        raise InputError("--device is cuda, but this machine or this PyTorch has no CUDA; use --device auto or cpu")
+    elif device == "mps" and not torch.backends.mps.is_available():
+        raise InputError("--device is mps, but this machine or this PyTorch has no MPS; use --device auto or cpu")
+    if device == "cuda":
+        if int(gpu) >= torch.cuda.device_count():
+            raise InputError(f"--gpu is {gpu}, but there are {torch.cuda.device_count()} CUDA devices, counted from 0")
+        device = f"cuda:{gpu}"
+    if precision == "tf32" and not device.startswith("cuda"):
+        raise InputError(f"--precision is tf32, which only CUDA devices have; use fp32 or bf16 on {device}")
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision == "tf32"
+    torch.backends.cudnn.deterministic = True
+    return Compute(torch.device(device), precision)

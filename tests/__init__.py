@@ -1,0 +1,1 @@
+"""Tests; run `python -m pytest` in the repository root."""
