@@ -160,15 +160,15 @@ def read_amc(path: str | Path, skeleton: AsfSkeleton) -> dict[str, np.ndarray]:
     path = Path(path)
     width = {name: len(bone.dof) for name, bone in skeleton.bones.items() if bone.dof} | {"root": len(skeleton.root_channels)}
     frames: list[dict[str, list[str]]] = []
-    for number, line in enumerate(_text(path).splitlines(), 1):
+    for row, line in enumerate(_text(path).splitlines(), 1):
         words = line.split()
         if not words or words[0][0] in "#:":
             if words and words[0].upper() == ":RADIANS":
-                raise InputError(f"{path}: line {number}: angles in radians are not supported; convert the file to :DEGREES")
+                raise InputError(f"{path}: line {row}: angles in radians are not supported; convert the file to :DEGREES")
         elif len(words) == 1 and words[0].isdigit():
             frames.append({})
         elif not frames or len(words) - 1 != width.get(words[0]):
-            raise InputError(f"{path}: line {number}: {line.strip()[:40]!r} does not fit the skeleton; download .amc and .asf again")
+            raise InputError(f"{path}: line {row}: {line.strip()[:40]!r} does not fit the skeleton; download .amc and .asf again")
         else:
             frames[-1][words[0]] = words[1:]
     if not frames:
@@ -568,7 +568,7 @@ def build_sequences(clips: Mapping[str, Clip], seed: int) -> dict[str, list]:
         turn[split] += 1
         clip = clips[name]
         motion = clip.poses[SETTLING:] if clip.source == "bvh" else clip.poses
-        for number, piece in enumerate(studio_pieces(z_up(motion))):
+        for cut, piece in enumerate(studio_pieces(z_up(motion))):
             for camera in h36m_cameras(setup):
                 pose_3d = world_to_camera(piece, camera).astype(np.float32)
                 truth = project(pose_3d.astype(np.float64), camera)
@@ -580,7 +580,7 @@ def build_sequences(clips: Mapping[str, Clip], seed: int) -> dict[str, list]:
                     "size": camera.size,
                     "pose_3d": pose_3d,
                     "gt": truth.astype(np.float32),
-                    "noisy": detector_like(truth, named_generator(seed, name, str(number), camera.name), FPS),
+                    "noisy": detector_like(truth, named_generator(seed, name, str(cut), camera.name), FPS),
                 }
                 for column, value in row.items():
                     columns[column].append(value)

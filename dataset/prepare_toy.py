@@ -22,7 +22,7 @@ from tqdm import tqdm
 from common.arguments import Parser, number
 from common.camera import h36m_cameras, project, world_to_camera
 from common.detector_noise import detector_like, named_generator
-from common.errors import InputError, exit_on_input_error
+from common.errors import exit_on_input_error
 from common.files import replacing
 from common.skeleton import H36M
 
