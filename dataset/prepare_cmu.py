@@ -173,10 +173,10 @@ def read_amc(path: str | Path, skeleton: AsfSkeleton) -> dict[str, np.ndarray]:
             frames[-1][words[0]] = words[1:]
     if not frames:
         raise InputError(f"{path}: holds no frames; download it again")
-    for number, frame in enumerate(frames, 1):
+    for row, frame in enumerate(frames, 1):
         missing = width.keys() - frame.keys()
         if missing:
-            raise InputError(f"{path}: frame {number} lacks {min(missing)!r}, the file is cut short or damaged; download it again")
+            raise InputError(f"{path}: frame {row} lacks {min(missing)!r}, the file is cut short or damaged; download it again")
     return {name: _numbers(path, name, [frame[name] for frame in frames]) for name in width}
 
 
