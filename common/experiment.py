@@ -159,6 +159,8 @@ class _Job:
             folder = resumed["folder"]
             self.restore(resumed, optimizer, scaler)
             progress = Progress(**resumed["progress"])
+            moved = folder / Path(progress.best_name).name  # the folder may have another name or be seen from elsewhere by now
+            progress.best_name = str(moved) if progress.best_name and moved.exists() else progress.best_name
             print(f"resumed: {folder / LAST}, epoch {progress.epoch}, step {progress.step}")
         else:
             folder = Path(args.checkpoint or f"checkpoint/{time.strftime('%m%d_%H%M_%S')}_{self.model.frames}")

@@ -1,0 +1,45 @@
+"""The commands of the README are ones that the entry scripts take, and mean the models that they name."""
+
+from __future__ import annotations
+
+import re
+import shlex
+
+import pytest
+import torch
+
+from common.arguments import build_parser
+from common.experiment import build_model
+from model.complexity import count_parameters
+from tests.conftest import ROOT
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+COMMANDS = [line for line in README.splitlines() if re.match(r"python main_\w+\.py .*--model ", line) and "--dataset" not in line]
+PARAMETERS = {
+    "mixste.mixste": 33_783_811, "mixste.hot_mixste": 35_000_323, "mixste.tpc_mixste": 33_783_811,
+    "mhformer.mhformer": 31_516_125, "mhformer.tpc_mhformer": 31_516_125,
+}  # fmt: skip
+
+
+def test_the_ten_commands_of_the_paper_are_there() -> None:
+    assert len(COMMANDS) == 10
+    assert sorted("--test" in command for command in COMMANDS) == [False] * 5 + [True] * 5
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: " ".join(re.findall(r"--test|--model (\S+)", command)) or "command")
+def test_a_command_builds_the_model_that_it_names(command: str) -> None:
+    script, *argv = shlex.split(command)[1:]
+    assert (ROOT / script).exists()
+    args = build_parser("mixste.hot_mixste").parse_args(argv)
+    args.keypoints = "cpn_ft_h36m_dbb"
+    with torch.device("meta"):
+        model = build_model(args, "mixste.hot_mixste", None)
+    assert model.name == args.model
+    assert count_parameters(model) == PARAMETERS[args.model]
+    assert (args.stride, model.frames) in {(243, 243), (1, 243), (1, 351)}
+
+
+def test_files_that_the_readme_links_to_exist() -> None:
+    links = re.findall(r"\]\(([^)#]+)\)", README)
+    assert links
+    assert [link for link in links if not (ROOT / link).exists()] == []
