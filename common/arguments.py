@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from common.errors import InputError
 
-SIZE_FLAGS = ("channel", "d_hid", "frames", "token_num", "layer_index")
+SIZE_FLAGS = ("channel", "d_hid", "frames", "depth", "token_num", "layer_index")
 """Flags that are sizes of a model; None where they were not given, so that the variant's own numbers hold."""
 
 
@@ -58,6 +58,7 @@ def build_parser(default_model: str, prog: str | None = None) -> Parser:
     group.add_argument("--frames", type=number(int, 3), help="frames of a window, odd (default: the model's own, 243; MHFormer 351)")
     group.add_argument("--channel", type=number(int, 1), help="width of the tokens (default: the model's own, 512; MotionX 256 or 128)")
     group.add_argument("--d_hid", type=number(int, 1), help="hidden width of the MLPs of MixSTE and MHFormer (default: 1024)")
+    group.add_argument("--depth", type=number(int, 1), help="layers of MixSTE, MotionBERT, MotionAGFormer (default: the model's own, 8)")
     group.add_argument("--token_num", type=number(int, 1), help="frames that are kept by the hourglass (default: the model's own, e.g. 81)")
     group.add_argument("--layer_index", type=number(int, 0), help="layer before which frames are pruned (default: the model's own, e.g. 3)")
     group.add_argument("--n_joints", type=number(int, 1), help="joints of the input; must be those of the data (default: 17)")

@@ -53,13 +53,13 @@ def read_file(path: str | Path) -> object:
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; give a checkpoint file or the folder that holds it") from None
     except pickle.UnpicklingError as error:
-        reason = str(error).splitlines()[0]
+        reason = _first_line(error)
         raise InputError(
             f"{path}: refused, it is damaged or holds more than weights, which could run code ({reason}); get it from its source again"
         ) from error
     except (RuntimeError, EOFError, OSError, ValueError, KeyError, IndexError, AttributeError, TypeError, zipfile.BadZipFile) as error:
         raise InputError(
-            f"{path}: cannot be read as a checkpoint, it is damaged or truncated ({str(error).splitlines()[0]}); copy it again"
+            f"{path}: cannot be read as a checkpoint, it is damaged or truncated ({_first_line(error)}); copy it again"
         ) from error
 
 
@@ -83,7 +83,10 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
         normaliser = Normaliser(**content["normaliser"])
     except (TypeError, ValueError) as error:
         raise InputError(f"{path}: field normaliser is not one that this version knows ({error}); use a newer version") from error
-    return Checkpoint(path, weights, content["name"], dict(content["sizes"]), normaliser)
+    name, sizes = content["name"], content["sizes"]
+    if name not in list_models() or not isinstance(sizes, Mapping):
+        raise InputError(f"{path}: the fields name ({name!r}) and sizes say no model that this version knows; use a newer version")
+    return Checkpoint(path, weights, name, dict(sizes), normaliser)
 
 
 def find_checkpoint(path: str | Path) -> Path:
@@ -117,6 +120,9 @@ def load_weights(model: PoseTransformer, checkpoint: Checkpoint, allow_unexpecte
         fits = identify(given)
         advice = f"it fits {'; or '.join(fits)}" if fits else "no registered model fits it"
         raise InputError(f"{checkpoint.path}: these are no weights of {describe(model)} ({listed}); {advice}")
+    broken = [name for name in wanted if not checkpoint.weights[name].isfinite().all()]
+    if broken:
+        raise InputError(f"{checkpoint.path}: {_some(broken)} hold values that are not finite; use another checkpoint")
     model.load_state_dict({name: value for name, value in checkpoint.weights.items() if name in wanted})
 
 
@@ -134,9 +140,11 @@ def identify(shapes: Mapping[str, tuple[int, ...]]) -> list[str]:
     fitting = []
     for name in list_models():
         own = {size: sizes[size] for size in model_sizes(name) if size in sizes}
+        # Where frames are pruned, and how many stay, leaves no trace in some models: any value that suits the others will do.
+        free = {size: value for size, value in {"token_num": 1, "layer_index": 1}.items() if size in model_sizes(name) and size not in own}
         try:
             with torch.device("meta"):
-                fits = _shapes(create_model(name, **own)) == dict(shapes)
+                fits = _shapes(create_model(name, **own, **free)) == dict(shapes)
         except InputError:
             continue
         if fits:
@@ -182,6 +190,10 @@ def _sizes_in(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, int]:
 
 def _shapes(model: nn.Module) -> dict[str, tuple[int, ...]]:
     return {name: tuple(value.shape) for name, value in model.state_dict().items()}
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]
 
 
 def _some(names: list[str], most: int = 4) -> str:

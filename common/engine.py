@@ -156,6 +156,8 @@ def evaluate(
             scored = "kept frames of each window, repeated edges included"
         frames = frames.cpu()
         pose = pose.cpu().double()
+        if not pose.isfinite().all():
+            raise InputError("the poses that the model gives are not finite; lower --lr where it is trained, or use other weights or fp32")
         pose[..., 0, :] = 0
         target = gather_frames(root_relative(batch.pose_3d).double(), frames)  # (B, K, J, 3)
         number = batch.start[:, None] + frames  # (B, K) frame of the sequence

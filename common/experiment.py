@@ -58,13 +58,13 @@ def _run(recipe: Recipe, default_model: str, argv: list[str] | None) -> None:
     parser = build_parser(default_model)
     args, resumed = parser.parse_args(argv), None
     if args.resume:
+        if args.test or not args.train:
+            raise InputError("--resume goes on with training; to test its weights, give --test and --previous_dir with its folder")
         resumed = _read_run(args.resume)
         parser.set_defaults(**resumed["arguments"])
         args = parser.parse_args(argv)
         _check_resumed(args, resumed["arguments"])
     args.test = args.test or not args.train
-    if args.test and args.resume:
-        raise InputError("--resume goes on training and --test does not train; give --test --previous_dir with the folder of the run")
     args.keypoints = args.keypoints or default_keypoints(args.dataset)
     args.seed = recipe.seed if args.seed is None else args.seed
     if args.results:
@@ -290,11 +290,12 @@ def build_model(args: Namespace, default_model: str, checkpoint: Checkpoint | No
     given = {size: getattr(args, size) for size in SIZE_FLAGS if getattr(args, size) is not None}
     if args.n_joints is not None:
         given["joints"] = args.n_joints
-    if args.out_joints is not None and args.out_joints != given.get("joints", args.out_joints if args.n_joints is None else None):
-        raise InputError(f"--out_joints is {args.out_joints}, but --n_joints is {args.n_joints}; they must be the same")
     known = model_sizes(name)
     if "joints" not in given and args.keypoints.startswith(("sh", "hr")):
         given["joints"] = 16
+    joints = given.get("joints", known["joints"])
+    if args.out_joints not in (None, joints):
+        raise InputError(f"--out_joints is {args.out_joints}, but the input has {joints} joints; they must be the same")
     if checkpoint and checkpoint.name:
         if checkpoint.name != name:
             raise InputError(f"{checkpoint.path}: holds {checkpoint.name}, not {name}; leave out --model or give another checkpoint")

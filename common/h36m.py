@@ -49,7 +49,7 @@ def read_h36m(
     positions_2d = _mapping(path_2d, "positions_2d")
     metadata = _mapping(path_2d, "metadata")
     skeleton = skeleton_of(keypoints)
-    if int(metadata.get("num_joints", skeleton.joints)) != skeleton.joints:
+    if metadata.get("num_joints", skeleton.joints) != skeleton.joints:
         raise InputError(f"{path_2d}: metadata num_joints is {metadata['num_joints']}, but {keypoints!r} keypoints have {skeleton.joints}")
     sequences: list[PoseSequence] = []
     for subject in subjects:
@@ -88,6 +88,7 @@ def _views(path_3d: Path, path_2d: Path, subject: str, action: str, world: objec
         or world.ndim != 3
         or world.shape[1] not in (len(KEPT), 32)
         or world.shape[2] != 3
+        or world.dtype.kind not in "fiu"
         or not len(world)
     ):
         raise InputError(f"{where_3d} is not an array (frames, 32, 3); make the file again")
@@ -105,7 +106,7 @@ def _views(path_3d: Path, path_2d: Path, subject: str, action: str, world: objec
     sequences = []
     for camera, view in zip(cameras, views, strict=True):
         where = f"{where_2d}, camera {camera.name}"
-        view = np.asarray(view)
+        view = view if isinstance(view, np.ndarray) else np.empty(0)
         if view.ndim != 3 or view.shape[1] != skeleton.joints or view.shape[2] not in (2, 3) or view.dtype.kind not in "fiu":
             raise InputError(f"{where} has shape {view.shape}, not (frames, {skeleton.joints}, 2 or 3); make the file again")
         if len(view) < len(world):

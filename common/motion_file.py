@@ -81,7 +81,11 @@ def read_motion_file(path: str | Path, keypoints: str, split: str, actions: Sequ
         if str(field("format")) != FORMAT:
             raise InputError(f"{path}: field format is {str(field('format'))!r}, not {FORMAT!r}; see common/motion_file.py for the layout")
         labels = {name: field(name) for name in LABELS}
-        length, size, fps, source = field("length"), field("size"), float(field("fps")), str(field("source"))
+        length, size, fps, source = field("length"), field("size"), field("fps"), str(field("source"))
+        if fps.ndim or fps.dtype.kind not in "fiu" or not fps > 0:
+            raise InputError(f"{path}: field fps is no number above 0; make the file again")
+        if length.ndim != 1 or length.dtype.kind not in "iu" or size.ndim != 2 or size.shape[1] != 2:
+            raise InputError(f"{path}: field length is not (N,) whole numbers or field size is not (N, 2); make the file again")
         known = sorted(name.removeprefix("pose_2d_") for name in archive.files if name.startswith("pose_2d_"))
         if keypoints not in known:
             raise InputError(f"{path}: has no keypoints {keypoints!r}; --keypoints may be {', '.join(known)}")
@@ -100,6 +104,8 @@ def read_motion_file(path: str | Path, keypoints: str, split: str, actions: Sequ
         pose_3d, pose_2d = field("pose_3d"), field(f"pose_2d_{keypoints}")
     total = int(length.sum())
     for name, values, axes in (("pose_3d", pose_3d, (3,)), (f"pose_2d_{keypoints}", pose_2d, (2, 3))):
+        if values.dtype.kind not in "fiu":
+            raise InputError(f"{path}: field {name} holds no numbers; make the file again")
         if values.ndim != 3 or values.shape[:2] != (total, 17) or values.shape[2] not in axes:
             raise InputError(
                 f"{path}: field {name} has shape {values.shape}, not ({total}, 17, {' or '.join(map(str, axes))}); make the file again"
@@ -112,7 +118,8 @@ def read_motion_file(path: str | Path, keypoints: str, split: str, actions: Sequ
         where = f"{path}: subject {subject}, action {action}, camera {camera}"
         check_finite(f"{where}, pose_2d_{keypoints}", pose_2d[rows])
         check_finite(f"{where}, pose_3d", pose_3d[rows])
-        sequences.append(PoseSequence(subject, action, camera, pose_2d[rows], pose_3d[rows], (int(size[i][0]), int(size[i][1])), fps))
+        picture = (int(size[i][0]), int(size[i][1]))
+        sequences.append(PoseSequence(subject, action, camera, pose_2d[rows], pose_3d[rows], picture, float(fps)))
     return sequences, source
 
 

@@ -109,4 +109,7 @@ class BatchOrder(Sampler):
 def loader(dataset: PoseDataset, order: BatchOrder, workers: int, device: torch.device) -> DataLoader:
     """Batches in `order`. On a CPU the training process itself cuts them, which is faster than handing them over."""
     workers = 0 if device.type == "cpu" else workers
-    return DataLoader(dataset, sampler=order, batch_size=None, num_workers=workers, pin_memory=device.type == "cuda")
+    # A generator of its own: every iterator draws a number from it, and the model's random numbers must not depend on how often one began.
+    return DataLoader(
+        dataset, sampler=order, batch_size=None, num_workers=workers, pin_memory=device.type == "cuda", generator=torch.Generator()
+    )

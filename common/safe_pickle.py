@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import struct
 import zipfile
 import zlib
 from pathlib import Path
@@ -18,6 +19,9 @@ import numpy as np
 from common.errors import InputError
 
 _PLAIN_KINDS = "biufcSU"
+
+# A small file can name one list very many times; data files hold some ten thousand objects.
+_MOST = 1_000_000
 
 
 class _Refused(Exception):
@@ -102,7 +106,23 @@ for _core in ("numpy.core", "numpy._core"):
     }
 
 
-class _Unpickler(pickle.Unpickler):
+class _Unpickler(pickle._Unpickler):
+    """Python's own, not the one in C: that one sets aside memory for whatever length or memo number a file names."""
+
+    def load_build(self) -> None:
+        if not isinstance(self.stack[-2], _Array | _Dtype):  # it would set attributes of the reader's own functions
+            raise _Refused("a state for something that has none")
+        super().load_build()
+
+    def load_bytearray8(self) -> None:
+        (size,) = struct.unpack("<Q", self.read(8))
+        data = self.read(size)
+        if len(data) != size:
+            raise pickle.UnpicklingError("its bytes end early")
+        self.append(bytearray(data))
+
+    dispatch = pickle._Unpickler.dispatch | {pickle.BUILD[0]: load_build, pickle.BYTEARRAY8[0]: load_bytearray8}
+
     def find_class(self, module: str, name: str) -> object:
         if (module, name) not in _ADMITTED:
             raise _Refused(f"{module}.{name}")
@@ -112,20 +132,23 @@ class _Unpickler(pickle.Unpickler):
         raise _Refused("a persistent object")
 
 
-def _unwrap(value: object, depth: int = 0) -> object:
+def _unwrap(value: object, budget: list[int], depth: int = 0) -> object:
     """Records -> arrays, inside dictionaries, lists, tuples and object arrays; nothing else may be there."""
+    budget[0] -= 1
+    if budget[0] < 0:
+        raise _Refused(f"more than {_MOST} objects")
     if depth > 20:
         raise _Refused("a nesting of more than 20 levels")
     if isinstance(value, _Array):
-        return _unwrap(value.value, depth + 1)
+        return _unwrap(value.value, budget, depth + 1)
     if isinstance(value, dict):
-        return {_unwrap(key, depth + 1): _unwrap(item, depth + 1) for key, item in value.items()}
+        return {_unwrap(key, budget, depth + 1): _unwrap(item, budget, depth + 1) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return type(value)(_unwrap(item, depth + 1) for item in value)
+        return type(value)(_unwrap(item, budget, depth + 1) for item in value)
     if isinstance(value, np.ndarray) and value.dtype.kind == "O":
         flat = np.empty(value.size, dtype=object)
         for i, item in enumerate(value.ravel()):
-            flat[i] = _unwrap(item, depth + 1)
+            flat[i] = _unwrap(item, budget, depth + 1)
         return flat.reshape(value.shape)
     if value is None or isinstance(value, str | bytes | bool | int | float | complex | np.ndarray | np.generic):
         return value
@@ -138,7 +161,7 @@ def load_objects(data: bytes) -> object:
     Raises ValueError for anything else; no name that the pickle gives is imported or called.
     """
     try:
-        return _unwrap(_Unpickler(io.BytesIO(data), encoding="latin1").load())
+        return _unwrap(_Unpickler(io.BytesIO(data), encoding="latin1").load(), [_MOST])
     except _Refused as refused:
         raise ValueError(f"it asks for {refused}, which a data file does not need") from refused
     except (
@@ -150,6 +173,8 @@ def load_objects(data: bytes) -> object:
         KeyError,
         MemoryError,
         RecursionError,
+        OverflowError,
+        struct.error,
         UnicodeError,
     ) as error:
         raise ValueError(f"its pickle is damaged ({error})") from error
@@ -177,6 +202,6 @@ def read_npz_object(path: str | Path, field: str) -> object:
             shape = value.shape
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; see dataset/README.md for how to get or make it") from None
-    except (OSError, EOFError, ValueError, SyntaxError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
+    except (OSError, EOFError, ValueError, SyntaxError, zipfile.BadZipFile, zlib.error, RuntimeError) as error:
         raise InputError(f"{path}: field {field} cannot be read: {error}; make or copy the file again") from error
     return value[()] if isinstance(value, np.ndarray) and shape == () else value
