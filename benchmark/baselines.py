@@ -61,12 +61,13 @@ def main() -> None:
     parser.add_argument("--keypoints", help="as in the entry scripts")
     parser.add_argument("--frames", type=number(int, 1), default=81, help="frames of a window (default: 81)")
     parser.add_argument("--stride", type=number(int, 1), default=9, help="frames between the windows of the fit (default: 9)")
+    parser.add_argument("--downsample", type=number(int, 1), default=1, help="as in the entry scripts (default: 1)")
     args = parser.parse_args()
     keypoints = args.keypoints or default_keypoints(args.dataset)
     data = {split: read_sequences(args.dataset, args.root_path, keypoints, split) for split in ("train", "test")}
     shared = (Normaliser(), args.frames)
-    train = PoseDataset(data["train"].sequences, data["train"].skeleton, *shared, args.stride, flipped=True)
-    test = PoseDataset(data["test"].sequences, data["test"].skeleton, *shared, args.frames)
+    train = PoseDataset(data["train"].sequences, data["train"].skeleton, *shared, args.stride, flipped=True, downsample=args.downsample)
+    test = PoseDataset(data["test"].sequences, data["test"].skeleton, *shared, args.frames, downsample=args.downsample)
     for name, only_mean in (("mean pose", True), ("linear map from the 2D window", False)):
         model = LinearMap(only_mean)
         model.fit(train)

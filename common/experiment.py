@@ -78,13 +78,8 @@ def _run(recipe: Recipe, default_model: str, argv: list[str] | None) -> None:
     checkpoint = read_checkpoint(args.previous_dir) if args.previous_dir and not resumed else None
     torch.manual_seed(args.seed)
     model = build_model(args, default_model, checkpoint)
-    normaliser = Normaliser("pixels" if args.crop_uv else "picture", model.in_channels)
     if checkpoint:
         load_weights(model, checkpoint, args.allow_unexpected)
-        if checkpoint.normaliser and checkpoint.normaliser != normaliser:
-            raise InputError(
-                f"{checkpoint.path}: its weights want {checkpoint.normaliser}, but the flags ask for {normaliser}; see --crop_uv"
-            )
         print(f"weights: {checkpoint.path}")
     model.to(compute.device)
     paper, products = gflops(model)
@@ -93,6 +88,12 @@ def _run(recipe: Recipe, default_model: str, argv: list[str] | None) -> None:
     print(f"device: {compute.device}, {compute.precision}")
 
     test_data = _read(args, "test", model)
+    fps = test_data.sequences[0].fps / args.downsample
+    normaliser = Normaliser("pixels" if args.crop_uv else "picture", model.in_channels, fps)
+    if checkpoint and checkpoint.normaliser and checkpoint.normaliser.kind != normaliser.kind:
+        raise InputError(
+            f"{checkpoint.path}: its weights want 2D in {checkpoint.normaliser.kind} units, not {normaliser.kind}; see --crop_uv"
+        )
     test_set = _dataset(args, test_data, model, normaliser, 1 if args.stride == 1 else model.frames)
     job = _Job(args, recipe, compute, model, normaliser, test_data, test_set)
     if args.test:
@@ -299,11 +300,6 @@ def build_model(args: Namespace, default_model: str, checkpoint: Checkpoint | No
     if checkpoint and checkpoint.name:
         if checkpoint.name != name:
             raise InputError(f"{checkpoint.path}: holds {checkpoint.name}, not {name}; leave out --model or give another checkpoint")
-        for size, value in checkpoint.sizes.items():
-            if size in known and given.get(size, value) != value:
-                raise InputError(
-                    f"{checkpoint.path}: its {size} is {value}, not {given[size]}; leave out --{size} or give another checkpoint"
-                )
         given = {size: value for size, value in checkpoint.sizes.items() if size in known} | given
     return create_model(name, **given)
 

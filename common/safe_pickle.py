@@ -20,8 +20,8 @@ from common.errors import InputError
 
 _PLAIN_KINDS = "biufcSU"
 
-# A small file can name one list very many times; data files hold some ten thousand objects.
-_MOST = 1_000_000
+# A small file can name one list very many times; data files hold a few thousand objects.
+_MOST = 100_000
 
 
 class _Refused(Exception):

@@ -281,7 +281,7 @@ CHECKPOINTS = {
     "another model": ["mixste.hot_mixste", "it fits", "mhformer.mhformer with frames 27, channel 16"],
     "another model of ours": ["motionbert.motionbert", "mixste.hot_mixste"],
     "another size": ["mixste.hot_mixste with frames 9", "it fits", "mixste.hot_mixste with frames 27, channel 16"],
-    "another size of ours": ["27", "9", "--frames"],
+    "another size of ours": ["27", "9", "it fits"],
     "other pixels": ["--crop_uv"],
     "an unknown model": ["mixste.future"],
     "sizes that are none": ["sizes"],
