@@ -24,14 +24,13 @@ from common.camera import h36m_cameras, project, world_to_camera
 from common.detector_noise import detector_like, named_generator
 from common.errors import exit_on_input_error
 from common.files import replacing
+from common.h36m import KEPT
 from common.skeleton import H36M
 
 SOURCE = "a synthetic walker made by rule (dataset/prepare_toy.py), in the layout of Human3.6M; not Human3.6M data"
 SUBJECTS = ("S1", "S5", "S6", "S7", "S8", "S9", "S11")
 ACTIONS = ("Walking", "Walking 1", "Sitting", "Greeting")
 FPS = 50.0
-# Of the 32 joints in the 3D file, those that are the 17 in use; the others are zero.
-KEPT = (0, 1, 2, 3, 6, 7, 8, 12, 13, 14, 15, 17, 18, 19, 25, 26, 27)
 METADATA = {
     "layout_name": "h36m",
     "num_joints": H36M.joints,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -51,7 +52,7 @@ class Prediction(NamedTuple):
     kept: tuple[Tensor, ...]
 
 
-class PoseTransformer(nn.Module):
+class PoseTransformer(nn.Module, ABC):
     """A video pose transformer: embed, stages, finish, regress over tokens (B, F, S, C), with an hourglass over F.
 
     A backbone fills `embed`, `stage`, `finish` and `regress` (and `frame_features` where the mean over a frame's tokens is not
@@ -81,21 +82,21 @@ class PoseTransformer(nn.Module):
             self.x_token = nn.Parameter(torch.zeros(1, self.frames, channel))
             self.cross_attention = CrossAttention(channel, heads, qkv_bias)
 
+    @abstractmethod
     def embed(self, pose_2d: Tensor) -> Tensor:
         """Normalised 2D poses (B, F, J, in_channels) -> tokens (B, F, S, C)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def stage(self, layer: int, x: Tensor) -> Tensor:
         """Layer number `layer`: (B, K, S, C) -> (B, K, S, C)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def finish(self, x: Tensor) -> Tensor:
         """What follows the last layer and comes before recovering: (B, K, S, C) -> (B, K, S, C)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def regress(self, x: Tensor) -> Tensor:
         """Tokens (B, F or K, S, C) -> poses (B, F or K, J, 3) metres."""
-        raise NotImplementedError
 
     def frame_features(self, x: Tensor) -> Tensor:
         """What a selector compares: (B, K, S, C) -> (B, K, D)."""
