@@ -50,7 +50,7 @@ def create_model(name: str, **sizes: int) -> PoseTransformer:
     for size, value in sizes.items():
         if size not in own:
             raise InputError(f"{name} has no size {size!r}; its sizes are {', '.join(own)}")
-        least = 0 if size == "layer_index" else 1
+        least = 0 if size in ("frames", "channel", "token_num", "layer_index") else 1  # the models say more of these four themselves
         if not isinstance(value, int) or isinstance(value, bool) or value < least:
             raise InputError(f"{size} is {value!r}; it must be a whole number, {least} or more")
     model = _BUILDERS[name](**sizes)
