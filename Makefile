@@ -15,8 +15,8 @@ $(VENV)/installed: requirements.txt tests/requirements.txt
 
 sample: install
 	$(BIN)/python dataset/prepare_toy.py
-	$(BIN)/python main_mixste.py --model mixste.hot_mixste --root_path dataset/toy/ --frames 81 --stride 81 --channel 32 \
-		--token_num 27 --layer_index 3 --batch_size 8 --nepoch 3 --lr 2e-3 --lr_decay 0.3
+	$(BIN)/python main_mixste.py --model mixste.hot_mixste --root_path dataset/toy/ --frames 27 --stride 27 --channel 32 --depth 4 \
+		--token_num 9 --layer_index 1 --batch_size 8 --nepoch 4 --lr 1e-3 --lr_decay 0.9
 
 test: install
 	$(BIN)/ruff check .
