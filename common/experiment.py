@@ -257,7 +257,8 @@ class _Job:
         ]
         write_text(folder / "train.log", "".join(f"{line}\n" for line in lines))
         with replacing(folder / "curves.png") as temporary:
-            curves(progress.history, f"{self.model.name} on {self.args.dataset}").savefig(temporary, dpi=100)
+            title = "\n".join(filter(None, [f"{self.model.name} on {self.args.dataset}", self.test_data.source]))
+            curves(progress.history, title).savefig(temporary, dpi=100)
         print(lines[-1] + (" (best)" if better else ""), flush=True)
         return better
 
