@@ -24,20 +24,20 @@ from common.safe_pickle import load_objects, read_npz_object
 PROTOCOLS = (2, 3, 4, 5)
 
 
-def same(a: object, b: object) -> None:
+def check_same(a: object, b: object) -> None:
     """Equal in type, shape, dtype and content, all the way down."""
     assert type(a) is type(b)
     if isinstance(a, dict):
         assert list(a) == list(b)
         for key in a:
-            same(a[key], b[key])
+            check_same(a[key], b[key])
     elif isinstance(a, list | tuple):
         assert len(a) == len(b)
         for x, y in zip(a, b, strict=True):
-            same(x, y)
+            check_same(x, y)
     elif isinstance(a, np.ndarray) and a.dtype.kind == "O":
         assert a.shape == b.shape
-        same(a.ravel().tolist(), b.ravel().tolist())
+        check_same(a.ravel().tolist(), b.ravel().tolist())
     elif isinstance(a, np.ndarray | np.generic):
         assert a.shape == b.shape
         assert a.dtype == b.dtype
@@ -80,7 +80,7 @@ def test_data_comes_back_equal(name: str, protocol: int) -> None:
     value = objects()[name]
     if name == "empty" and protocol == 2:
         pytest.skip("protocol 2 makes empty bytes by a call of bytes(), which is not admitted; no data file needs it")
-    same(load_objects(pickle.dumps(value, protocol)), value)
+    check_same(load_objects(pickle.dumps(value, protocol)), value)
 
 
 def test_metadata_of_a_dtype_is_dropped() -> None:
@@ -120,7 +120,7 @@ def test_both_spellings_of_numpy_s_core(core: str, protocol: int) -> None:
     ours = "numpy._core" if b"numpy._core" in data else "numpy.core"
     data = renamed(data, ours, core)
     assert core.encode() + b".multiarray" in data
-    same(load_objects(data), value)
+    check_same(load_objects(data), value)
 
 
 def test_strings_of_python_2() -> None:
@@ -287,8 +287,8 @@ def test_a_field_of_an_npz(tmp_path: Path) -> None:
     path = tmp_path / "data.npz"
     value = {"S1": {"Walking": np.eye(3)}}
     np.savez_compressed(path, positions=value, plain=np.arange(3), number=np.float64(2), text="words")
-    same(read_npz_object(path, "positions"), value)
-    same(read_npz_object(path, "plain"), np.arange(3))
+    check_same(read_npz_object(path, "positions"), value)
+    check_same(read_npz_object(path, "plain"), np.arange(3))
     assert read_npz_object(path, "number") == 2
     assert read_npz_object(path, "text") == "words"
     with pytest.raises(InputError, match=r"data\.npz: field metadata is missing \(it holds positions, plain, number, text\)"):
