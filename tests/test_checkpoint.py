@@ -15,19 +15,7 @@ from common.checkpoint import find_checkpoint, identify, load_weights, read_chec
 from common.errors import InputError
 from common.normalise import Normaliser
 from model import PoseTransformer, create_model, list_models, model_sizes
-from tests.rules import filled
-
-SMALL = {
-    "mixste.mixste": {"frames": 9, "channel": 16, "d_hid": 24, "depth": 2},
-    "mixste.hot_mixste": {"frames": 9, "channel": 16, "token_num": 3, "layer_index": 1, "depth": 2},
-    "mixste.tpc_mixste": {"frames": 9, "channel": 16, "token_num": 3, "layer_index": 1, "depth": 2},
-    "mhformer.mhformer": {"frames": 27, "channel": 16, "d_hid": 24},
-    "mhformer.tpc_mhformer": {"frames": 45, "channel": 16, "d_hid": 24, "token_num": 5, "layer_index": 0},
-    "motionbert.motionbert": {"frames": 9, "channel": 16, "depth": 2},
-    "motionbert.hot_motionbert": {"frames": 9, "channel": 16, "token_num": 3, "layer_index": 1, "depth": 2},
-    "motionagformer.motionagformer": {"frames": 9, "channel": 16, "depth": 3},
-    "motionagformer.hot_motionagformer": {"frames": 9, "channel": 16, "token_num": 5, "layer_index": 1, "depth": 3},
-}
+from tests.rules import SMALL, filled
 
 
 def small(name: str = "mixste.hot_mixste", **other: int) -> PoseTransformer:
@@ -118,7 +106,7 @@ def test_another_size_names_the_sizes_that_fit(tmp_path: Path) -> None:
     assert "mixste.hot_mixste with frames 27, channel 32" in message
     fitting = message[message.index("it fits ") :]
     assert "mixste.hot_mixste with frames 9, channel 16" in fitting
-    assert "token_num 3" in fitting
+    assert f"token_num {SMALL['mixste.hot_mixste']['token_num']}" in fitting
 
 
 @pytest.mark.parametrize("name", [name for name in SMALL if not name.startswith("mixste")])
