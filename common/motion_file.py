@@ -14,15 +14,15 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
 
 from common.errors import InputError
 from common.files import replacing
+from common.npz import open_npz
 from common.sequences import PoseSequence, check_finite
 
 FORMAT = "hot-motion 1"
@@ -68,25 +68,14 @@ def read_motion_file(path: str | Path, keypoints: str, split: str, actions: Sequ
     Raises InputError where the file is missing, damaged, of another layout, or has nothing of what is asked for.
     """
     path = Path(path)
-    try:
-        archive = np.load(path, allow_pickle=False)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; make it with a dataset/prepare_*.py script or give --root_path") from None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path}: not a readable .npz file ({error}); make or copy it again") from error
-    if not isinstance(archive, np.lib.npyio.NpzFile):
-        raise InputError(f"{path}: holds one bare array, not the fields of an .npz file; see common/motion_file.py for the layout")
-    with archive:
-        field = _reader(path, archive)
-        if str(field("format")) != FORMAT:
-            raise InputError(f"{path}: field format is {str(field('format'))!r}, not {FORMAT!r}; see common/motion_file.py for the layout")
+    make, layout = "make it with a dataset/prepare_*.py script or give --root_path", "see common/motion_file.py for the layout"
+    with open_npz(path, make=make, layout=layout) as field:
+        field.check_format(FORMAT)
         labels = {name: field(name) for name in LABELS}
-        length, size, fps, source = field("length"), field("size"), field("fps"), str(field("source"))
-        if fps.ndim or fps.dtype.kind not in "fiu" or not fps > 0:
-            raise InputError(f"{path}: field fps is no number above 0; make the file again")
+        length, size, fps, source = field("length"), field("size"), field.above_zero("fps"), str(field("source"))
         if length.ndim != 1 or length.dtype.kind not in "iu" or size.ndim != 2 or size.shape[1] != 2:
             raise InputError(f"{path}: field length is not (N,) whole numbers or field size is not (N, 2); make the file again")
-        known = sorted(name.removeprefix("pose_2d_") for name in archive.files if name.startswith("pose_2d_"))
+        known = sorted(name.removeprefix("pose_2d_") for name in field.names if name.startswith("pose_2d_"))
         if keypoints not in known:
             raise InputError(f"{path}: has no keypoints {keypoints!r}; --keypoints may be {', '.join(known)}")
         if len({len(length), len(size), *(len(values) for values in labels.values())}) != 1 or np.any(length < 1):
@@ -102,7 +91,8 @@ def read_motion_file(path: str | Path, keypoints: str, split: str, actions: Sequ
         if not chosen:
             raise InputError(f"{path}: holds no sequence of split {split!r}; make the file again with people in both splits")
         pose_3d, pose_2d = field("pose_3d"), field(f"pose_2d_{keypoints}")
-    total = int(length.sum())
+    start = [0, *accumulate(map(int, length))]  # Python's whole numbers: no lengths overflow
+    total = start[-1]
     for name, values, axes in (("pose_3d", pose_3d, (3,)), (f"pose_2d_{keypoints}", pose_2d, (2, 3))):
         if values.dtype.kind not in "fiu":
             raise InputError(f"{path}: field {name} holds no numbers; make the file again")
@@ -110,7 +100,6 @@ def read_motion_file(path: str | Path, keypoints: str, split: str, actions: Sequ
             raise InputError(
                 f"{path}: field {name} has shape {values.shape}, not ({total}, 17, {' or '.join(map(str, axes))}); make the file again"
             )
-    start = np.concatenate([[0], np.cumsum(length)])
     sequences = []
     for i in chosen:
         rows = slice(start[i], start[i + 1])
@@ -119,17 +108,5 @@ def read_motion_file(path: str | Path, keypoints: str, split: str, actions: Sequ
         check_finite(f"{where}, pose_2d_{keypoints}", pose_2d[rows])
         check_finite(f"{where}, pose_3d", pose_3d[rows])
         picture = (int(size[i][0]), int(size[i][1]))
-        sequences.append(PoseSequence(subject, action, camera, pose_2d[rows], pose_3d[rows], picture, float(fps)))
+        sequences.append(PoseSequence(subject, action, camera, pose_2d[rows], pose_3d[rows], picture, fps))
     return sequences, source
-
-
-def _reader(path: Path, archive: np.lib.npyio.NpzFile):
-    def field(name: str) -> np.ndarray:
-        if name not in archive.files:
-            raise InputError(f"{path}: field {name} is missing; see common/motion_file.py for the layout")
-        try:
-            return archive[name]
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-            raise InputError(f"{path}: field {name} cannot be read ({error}); make or copy the file again") from error
-
-    return field

@@ -1,6 +1,9 @@
-"""CMU motion capture -> the project's motion format: seen by the four Human3.6M cameras, with true and detector-like pixels.
+"""CMU motion capture -> the project's motion formats, in two files beside each other.
 
     python dataset/prepare_cmu.py --input FOLDER
+
+data_cmu.npz (common/motion_file.py): seen by the four Human3.6M cameras, with true and detector-like pixels.
+motion_cmu.npz (common/world_motion.py): the clips whole and in the world, for training that draws its own cameras.
 
 FOLDER holds files of mocap.cs.cmu.edu (SUBJECT.asf and SUBJECT_TRIAL.amc) and, or, SUBJECT_TRIAL.bvh of the "Daz" conversion.
 """
@@ -13,8 +16,6 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import argparse
-import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -26,11 +27,12 @@ from common.camera import h36m_cameras, project, world_to_camera
 from common.detector_noise import detector_like, named_generator
 from common.errors import InputError, exit_on_input_error
 from common.motion_file import write_motion_file
+from common.npz import open_npz
+from common.world_motion import WorldClip, write_world_motion
 
-SOURCE = (
-    "CMU motion capture on 17 joints, seen by simulated Human3.6M cameras: the data used in this project was obtained from "
-    "mocap.cs.cmu.edu; the database was created with funding from NSF EIA-0196217."
-)
+CREDIT = "the data used in this project was obtained from mocap.cs.cmu.edu; the database was created with funding from NSF EIA-0196217."
+SOURCE = f"CMU motion capture on 17 joints, seen by simulated Human3.6M cameras: {CREDIT}"
+WORLD_SOURCE = f"CMU motion capture on 17 joints: {CREDIT}"
 FPS = 50.0
 AMC_FPS = 120.0
 ACTIONS = {
@@ -369,18 +371,9 @@ def read_ready(path: str | Path) -> dict[str, Clip]:
     16 minus the root. Raises InputError where it is missing, damaged, or its fields do not fit together.
     """
     path = Path(path)
-    fields = {}
-    try:
-        archive = np.load(path, allow_pickle=False)
-        if not isinstance(archive, np.lib.npyio.NpzFile):
-            raise InputError(f"{path}: holds one array, not the named arrays of an .npz file; give another file")
-        with archive:
-            for name in ("clips", "source", "lengths", "root", "relative"):
-                if name not in archive.files:
-                    raise InputError(f"{path}: field {name} is missing; give an .npz with clips, source, lengths, root and relative")
-                fields[name] = archive[name]
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise InputError(f"{path}: not a readable .npz file of plain arrays ({error}); copy it again") from error
+    names_of_fields = ("clips", "source", "lengths", "root", "relative")
+    with open_npz(path, make="give a file that is there", layout=f"give an .npz with {', '.join(names_of_fields)}") as field:
+        fields = {name: field(name) for name in names_of_fields}
     names, source, lengths, root, relative = fields.values()
     if names.ndim != 1 or names.dtype.kind != "U" or lengths.shape != names.shape or lengths.dtype.kind not in "iu" or np.any(lengths < 1):
         raise InputError(f"{path}: fields clips and lengths are not one name and one count of frames per clip; make the file again")
@@ -554,6 +547,29 @@ def studio_pieces(poses: np.ndarray) -> list[np.ndarray]:
     return [piece for piece in pieces if len(piece) >= SHORTEST]
 
 
+def settled(clip: Clip) -> np.ndarray:
+    """The poses (T, 17, 3) of a clip, without the frames in which a BVH clip leaves its T-pose."""
+    return clip.poses[SETTLING:] if clip.source == "bvh" else clip.poses
+
+
+def split_of(subject: str) -> str:
+    """The split of all clips of a subject, "train" or "test"."""
+    return "test" if subject in TEST_SUBJECTS else "train"
+
+
+def world_clips(clips: Mapping[str, Clip]) -> list[WorldClip]:
+    """Clips -> what `write_world_motion` takes, sorted by name: whole, where they were captured; those under SHORTEST left out.
+
+    AMC clips have the person's own bones; the BVH conversion brought everyone onto one skeleton.
+    """
+    world = []
+    for name, clip in sorted(clips.items()):
+        pose, subject = settled(clip).astype(np.float32), subject_of(name)
+        if len(pose) >= SHORTEST:
+            world.append(WorldClip(name, subject, split_of(subject), clip.source == "amc", pose))
+    return world
+
+
 def build_sequences(clips: Mapping[str, Clip], seed: int) -> dict[str, list]:
     """Clips -> the lists that `write_motion_file` takes, one entry per piece and camera; pose_2d under "gt" and "noisy".
 
@@ -563,12 +579,10 @@ def build_sequences(clips: Mapping[str, Clip], seed: int) -> dict[str, list]:
     turn = {"train": 0, "test": 0}
     for name in tqdm(sorted(clips), desc="projecting", unit="clip", disable=None):
         subject = subject_of(name)
-        split = "test" if subject in TEST_SUBJECTS else "train"
+        split = split_of(subject)
         setup = SETUPS[split][turn[split] % len(SETUPS[split])]
         turn[split] += 1
-        clip = clips[name]
-        motion = clip.poses[SETTLING:] if clip.source == "bvh" else clip.poses
-        for cut, piece in enumerate(studio_pieces(z_up(motion))):
+        for cut, piece in enumerate(studio_pieces(z_up(settled(clips[name])))):
             for camera in h36m_cameras(setup):
                 pose_3d = world_to_camera(piece, camera).astype(np.float32)
                 truth = project(pose_3d.astype(np.float64), camera)
@@ -593,6 +607,12 @@ def _floor_centre(poses: np.ndarray) -> np.ndarray:
     return np.append((root.min(axis=0) + root.max(axis=0)) / 2, 0)
 
 
+def world_path(output: str | Path) -> Path:
+    """Where the clips in the world go, beside the motion file: data_cmu.npz -> motion_cmu.npz, cmu.npz -> motion_cmu.npz."""
+    output = Path(output)
+    return output.with_name("motion_" + output.name.removeprefix("data_"))
+
+
 def build_parser() -> argparse.ArgumentParser:
     """The flags."""
     parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -602,7 +622,8 @@ def build_parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     parser.add_argument(
         "--output", default=str(Path(__file__).resolve().parent / "data_cmu.npz"), metavar="FILE",
-        help="the motion file to write (default: dataset/data_cmu.npz of this repository)",
+        help="the motion file to write (default: dataset/data_cmu.npz of this repository); the clips in the world go beside it, "
+        "under its name with motion_ for data_",
     )  # fmt: skip
     parser.add_argument(
         "--amc_fps",
@@ -615,7 +636,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main() -> None:
-    """Read the clips, see them through the cameras, write the motion file and say what was written."""
+    """Read the clips, see them through the cameras, write both files and say what was written."""
     args = build_parser().parse_args()
     path = Path(args.input)
     if path.is_dir():
@@ -633,6 +654,10 @@ def main() -> None:
         lengths = [len(pose) for pose, of in zip(columns["pose_3d"], columns["split"], strict=True) if of == split]
         print(f"{split}: {len(lengths)} sequences, {sum(lengths)} frames, {sum(lengths) / FPS / 60:.1f} minutes")
     print(f"{len(clips)} clips, 4 cameras, {FPS:g} Hz: {args.output}")
+    world = world_clips(clips)
+    write_world_motion(world_path(args.output), source=WORLD_SOURCE, fps=FPS, clips=world)
+    minutes = sum(map(len, world)) / FPS / 60
+    print(f"in the world: {len(world)} clips, {minutes:.1f} minutes, {FPS:g} Hz: {world_path(args.output)}")
 
 
 if __name__ == "__main__":
