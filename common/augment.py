@@ -1,10 +1,9 @@
-"""Changes to a clip that leave it a possible clip. Pure; each is its own inverse."""
+"""Changes to a clip that leave it a possible clip. Pure; its own inverse."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
 
@@ -16,11 +15,6 @@ def flip(pose: Tensor, mirrored: Sequence[int]) -> Tensor:
     pose = pose[..., list(mirrored), :]  # (..., J, axes), a copy
     pose[..., 0] = -pose[..., 0]
     return pose
-
-
-def reverse(pose: Tensor) -> Tensor:
-    """Play (B, F, J, axes) backwards."""
-    return torch.flip(pose, dims=(1,))
 
 
 # (flipped, reversed) versions of every window that one epoch shows, by (--data_augmentation, --reverse_augmentation).

@@ -23,8 +23,14 @@ class Compute:
         return torch.autocast(self.device.type, dtype) if dtype else contextlib.nullcontext()
 
 
+def cpu_has_bf16() -> bool:
+    """Whether this CPU multiplies bf16 by itself; others take many times as long for it as for float32."""
+    has = torch.cpu.get_capabilities()
+    return any(has.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))  # the last one is Arm's
+
+
 def choose_compute(device: str, gpu: str, precision: str) -> Compute:
-    """The device and number format that the flags ask for; auto without CUDA is the CPU, and says so.
+    """The device and number format that the flags ask for; auto without CUDA is the CPU, bf16 on a CPU without it fp32: it says so.
 
     Raises InputError where --device or --precision names what this machine does not have.
     """
@@ -44,6 +50,9 @@ def choose_compute(device: str, gpu: str, precision: str) -> Compute:
         device = f"cuda:{gpu}"
     if precision == "tf32" and not device.startswith("cuda"):
         raise InputError(f"--precision is tf32, which only CUDA devices have; use fp32 or bf16 on {device}")
+    if precision == "bf16" and device == "cpu" and not cpu_has_bf16():
+        print("device: this CPU has no bf16 products, running in fp32")
+        precision = "fp32"
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision == "tf32"
     torch.backends.cudnn.deterministic = True
     return Compute(torch.device(device), precision)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from common.augment import VERSIONS, flip, reverse
+from common.augment import VERSIONS, flip
 from common.errors import InputError
 from common.normalise import Normaliser
 from common.sequences import PoseSequence
@@ -30,8 +30,8 @@ class Batch(NamedTuple):
 class PoseDataset(Dataset):
     """Every window of every sequence, in every version that augmentation asks for; indexed by arrays of item numbers.
 
-    The frames of all sequences stand in one array each, and a batch is one gather from it: no item copies a sequence.
-    Item numbers run over the windows of the first version, then of the next.
+    The frames of all sequences, and where mirror images are asked for those too, stand in one array each, and a batch is one
+    gather from it: no item copies or changes a sequence. Item numbers run over the windows of the first version, then of the next.
     """
 
     def __init__(
@@ -56,6 +56,11 @@ class PoseDataset(Dataset):
         self.versions = VERSIONS[flipped, reversed_]
         self.pose_2d = np.concatenate([normaliser.apply(s.pose_2d[cut], s.size) for s, cut in pairs])  # (total, J, in_channels)
         self.pose_3d = np.concatenate([s.pose_3d[cut] for s, cut in pairs])  # (total, J, 3)
+        self.total = len(self.pose_3d)
+        if flipped:  # (2 x total, J, ...): the mirror images follow
+            self.pose_2d, self.pose_3d = (
+                np.concatenate([pose, flip(torch.from_numpy(pose), self.mirrored).numpy()]) for pose in (self.pose_2d, self.pose_3d)
+            )
         self.length = np.array([len(range(cut.start, cut.stop, cut.step)) for _, cut in pairs])  # (S,)
         self.offset = np.cumsum(self.length) - self.length  # (S,)
         bounds = [window_bounds(length, frames, stride) for length in self.length]
@@ -74,15 +79,12 @@ class PoseDataset(Dataset):
     def __getitem__(self, items: np.ndarray | int) -> Batch:
         version, window = np.divmod(np.atleast_1d(items), self.windows)  # (B,) each
         sequence, start = self.sequence[window], self.start[window]
-        rows = start[:, None] + np.arange(self.frames)  # (B, F)
-        rows = np.clip(rows, 0, self.length[sequence, None] - 1) + self.offset[sequence, None]  # edges repeat the edge frame
+        flipped, backwards = np.array(self.versions)[version].T  # (B,) bool each
+        step = np.arange(self.frames)
+        rows = start[:, None] + np.where(backwards[:, None], step[::-1], step)  # (B, F)
+        rows = np.clip(rows, 0, self.length[sequence, None] - 1)  # edges repeat the edge frame
+        rows += (self.offset[sequence] + flipped * self.total)[:, None]
         pose_2d, pose_3d = torch.from_numpy(self.pose_2d[rows]), torch.from_numpy(self.pose_3d[rows])  # (B, F, J, ...)
-        for number, (flipped, backwards) in enumerate(self.versions):
-            rows = torch.from_numpy(version == number)
-            if flipped and rows.any():
-                pose_2d[rows], pose_3d[rows] = flip(pose_2d[rows], self.mirrored), flip(pose_3d[rows], self.mirrored)
-            if backwards and rows.any():
-                pose_2d[rows], pose_3d[rows] = reverse(pose_2d[rows]), reverse(pose_3d[rows])
         return Batch(pose_2d, pose_3d, torch.from_numpy(sequence), torch.from_numpy(start))
 
 

@@ -117,7 +117,9 @@ class PoseTransformer(nn.Module, ABC):
         x = self.finish(x)  # (B, K, S, C)
         if self.plan.learned:
             x, frames = recover_by_attention(x, self.x_token, self.cross_attention), None  # (B, F, S, C)
-        return Prediction(self.regress(x), frames, tuple(chosen))
+        with torch.autocast(x.device.type, enabled=False):  # millimetres need more digits than half precision has
+            pose = self.regress(x.to(torch.promote_types(x.dtype, torch.float32)))
+        return Prediction(pose, frames, tuple(chosen))
 
     def prune(self, x: Tensor, frames: Tensor | None, keep: int, replay: Tensor | None) -> tuple[Tensor, Tensor]:
         """Keep some frames of x (B, N, S, C), whose original numbers are `frames` (B, N), None: all.

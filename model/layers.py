@@ -14,15 +14,33 @@ SPACE, TIME = 2, 1
 """The axes of (B, F, S, C) along which attention runs."""
 
 
+class Gelu(nn.GELU):
+    """GELU; half precision is widened to float32 on a CPU, whose own kernels for it are slower."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.float() if x.device.type == "cpu" and x.dtype.itemsize == 2 else x)
+
+
+class Dropout(nn.Dropout):
+    """nn.Dropout; on a CPU each value is decided by 16 random bits, for PyTorch draws a whole number for each, one by one."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.device.type != "cpu" or not self.training or self.p in (0, 1):
+            return super().forward(x)
+        bits = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None).view(torch.int16)  # four to a number
+        keep = bits[: x.numel()].view(x.shape) < round((1 - self.p) * 2**16) - 2**15
+        return x * keep.to(x.dtype).div_(1 - self.p)
+
+
 class Mlp(nn.Module):
     """Linear, GELU, Linear over the last axis: (..., C) -> (..., C)."""
 
     def __init__(self, channel: int, hidden: int, dropout: float = 0.0) -> None:
         super().__init__()
         self.fc1 = nn.Linear(channel, hidden)
-        self.act = nn.GELU()
+        self.act = Gelu()
         self.fc2 = nn.Linear(hidden, channel)
-        self.drop = nn.Dropout(dropout)
+        self.drop = Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.drop(self.fc2(self.drop(self.act(self.fc1(x)))))
@@ -33,11 +51,12 @@ def attend(q: Tensor, k: Tensor, v: Tensor, heads: int, axis: int) -> Tensor:
 
     The other axes are batch axes and must agree. Returns the shape of q.
     """
-    q, k, v = (t.unflatten(-1, (heads, -1)).movedim(axis, -2) for t in (q, k, v))  # (..., heads, N or M, C / heads)
-    batch = q.shape[:-3]
-    q, k, v = (t.flatten(0, -4) for t in (q, k, v))  # (batch, heads, N or M, C / heads), as the fused kernels want it
-    x = functional.scaled_dot_product_attention(q, k, v)  # (batch, heads, N, C / heads)
-    return x.unflatten(0, batch).movedim(-2, axis).flatten(-2)  # (..., N, ..., C)
+    shape, width = q.shape, q.shape[-1] // heads
+    # Axes before `axis` are the batch, axes behind it count as heads: a view of contiguous tokens, and so is the way back.
+    q, k, v = (t.flatten(0, axis - 1).flatten(2).unflatten(2, (-1, width)) for t in (q, k, v))  # (batch, N or M, heads, width)
+    q, k, v = (t.transpose(1, 2) for t in (q, k, v))  # (batch, heads, N or M, width)
+    x = functional.scaled_dot_product_attention(q, k, v)  # (batch, heads, N, width)
+    return x.transpose(1, 2).reshape(shape)  # (..., N, ..., C)
 
 
 class Attention(nn.Module):
@@ -48,7 +67,7 @@ class Attention(nn.Module):
         self.heads = heads
         self.qkv = nn.Linear(channel, 3 * channel, bias=qkv_bias)
         self.proj = nn.Linear(channel, channel)
-        self.drop = nn.Dropout(dropout)
+        self.drop = Dropout(dropout)
 
     def forward(self, x: Tensor, axis: int) -> Tensor:
         q, k, v = self.qkv(x).chunk(3, dim=-1)  # three of (..., C)
@@ -65,7 +84,7 @@ class CrossAttention(nn.Module):
         self.linear_k = nn.Linear(channel, channel, bias=qkv_bias)
         self.linear_v = nn.Linear(channel, channel, bias=qkv_bias)
         self.proj = nn.Linear(channel, channel)
-        self.drop = nn.Dropout(dropout)
+        self.drop = Dropout(dropout)
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor, axis: int) -> Tensor:
         """Axes of size 1 in q (a query shared by batch or joints) are broadcast against k."""
@@ -134,5 +153,5 @@ class PreLogits(nn.Module):
 
 def fuse(first: Tensor, second: Tensor, weigh: nn.Linear) -> Tensor:
     """Adaptive fusion of two streams (..., C): a softmax over two weights per token, from both streams."""
-    alpha = weigh(torch.cat([first, second], dim=-1)).softmax(dim=-1)  # (..., 2)
+    alpha = weigh(torch.cat([first, second], dim=-1)).softmax(dim=-1, dtype=first.dtype)  # (..., 2)
     return first * alpha[..., :1] + second * alpha[..., 1:]

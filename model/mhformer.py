@@ -1,4 +1,4 @@
-"""MHFormer (Li et al., CVPR 2022) and TPC w. MHFormer (HoT: Li et al., CVPR 2024)."""
+"""MHFormer (Li et al., CVPR 2022), TPC w. MHFormer (HoT: Li et al., CVPR 2024) and HoT w. MHFormer."""
 
 from __future__ import annotations
 
@@ -171,4 +171,19 @@ def tpc_mhformer(
 ) -> MHFormer:
     """TPC w. MHFormer, sequence to frame."""
     plan = Hourglass(((layer_index, token_num),), always=((frames - 1) // 2,))
+    return MHFormer(frames, channel, d_hid, plan, joints=joints, in_channels=in_channels)
+
+
+@register_model("mhformer.hot_mhformer")
+def hot_mhformer(
+    frames: int = 351,
+    channel: int = 512,
+    d_hid: int = 1024,
+    token_num: int = 117,
+    layer_index: int = 1,
+    joints: int = 17,
+    in_channels: int = 2,
+) -> MHFormer:
+    """HoT w. MHFormer, sequence to sequence: TPC and TRA around MHFormer's layers. No variant of the paper; the plan is ours."""
+    plan = Hourglass(((layer_index, token_num),), recover="attention")
     return MHFormer(frames, channel, d_hid, plan, joints=joints, in_channels=in_channels)

@@ -45,7 +45,7 @@ class GraphConvolution(nn.Module):
             count = min(self.neighbours, likeness.shape[-1])
             smallest = likeness.topk(count, dim=-1).values[..., -1:]  # (B, M, N, 1)
             graph = normalise_graph((likeness >= smallest).to(x.dtype))
-        update = graph @ self.V(x) + self.U(x)  # (B, M, N, C)
+        update = (graph @ self.V(x) + self.U(x)).to(x.dtype)  # (B, M, N, C); the norm is not for half precision
         update = self.batch_norm(update.flatten(0, 1)).unflatten(0, x.shape[:2])  # (B, M, N, C)
         return torch.relu(x + update).movedim(2, self.axis)  # (B, F, J, C)
 

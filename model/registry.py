@@ -34,11 +34,16 @@ def list_models() -> list[str]:
 
 def model_sizes(name: str) -> dict[str, int]:
     """The sizes of a registered model and the variant's own numbers. Raises InputError for an unknown name."""
+    return {size: parameter.default for size, parameter in inspect.signature(model_builder(name)).parameters.items()}
+
+
+def model_builder(name: str) -> Callable[..., PoseTransformer]:
+    """The function that was registered as `name`. Raises InputError for an unknown name."""
     if name not in _BUILDERS:
         near = difflib.get_close_matches(name, _BUILDERS, n=1)
         hint = f"did you mean {near[0]}? " if near else ""
         raise InputError(f"unknown model {name!r}; {hint}The models are {', '.join(_BUILDERS)}")
-    return {size: parameter.default for size, parameter in inspect.signature(_BUILDERS[name]).parameters.items()}
+    return _BUILDERS[name]
 
 
 def create_model(name: str, **sizes: int) -> PoseTransformer:

@@ -19,6 +19,7 @@ SMALL = {
     "mixste.tpc_mixste": {"frames": 9, "channel": 16, "token_num": 5, "layer_index": 2, "depth": 3},
     "mhformer.mhformer": {"frames": 27, "channel": 16, "d_hid": 24},
     "mhformer.tpc_mhformer": {"frames": 45, "channel": 16, "d_hid": 24, "token_num": 11, "layer_index": 1},
+    "mhformer.hot_mhformer": {"frames": 45, "channel": 16, "d_hid": 24, "token_num": 11, "layer_index": 1},
     "motionbert.motionbert": {"frames": 9, "channel": 16, "depth": 3},
     "motionbert.hot_motionbert": {"frames": 9, "channel": 16, "token_num": 5, "layer_index": 1, "depth": 3},
     "motionagformer.motionagformer": {"frames": 9, "channel": 16, "depth": 3},

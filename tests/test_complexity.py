@@ -28,6 +28,7 @@ PUBLISHED = {
     "mixste.tpc_mixste": (33_783_811, "251.28", "266.85"),
     "mhformer.mhformer": (31_516_125, "14.15", "16.44"),
     "mhformer.tpc_mhformer": (31_516_125, "8.22", None),
+    "mhformer.hot_mhformer": (32_806_365, "9.73", "10.93"),  # not the paper's: counted by us
     "motionbert.motionbert": (16_001_549, "131.09", "142.09"),
     "motionbert.hot_motionbert": (16_347_661, "63.21", "66.86"),
     "motionagformer.motionagformer": (11_723_811, "95.92", "113.23"),
@@ -71,12 +72,13 @@ def test_products_of_tpc_mhformer() -> None:
 
 
 def linear_macs(model: PoseTransformer, x: Tensor) -> int:
-    """MACs of linear and convolution layers per window, by hooks; the queries that joints share count once per joint."""
+    """MACs of linear and convolution layers per window, by hooks; the queries that a frame's tokens share count once per token."""
+    tokens = 3 if model.name.startswith("mhformer") else model.joints
     counted, shared = [], getattr(getattr(model, "cross_attention", None), "linear_q", None)
 
     def count(layer: nn.Module, inputs: tuple[Tensor], output: Tensor) -> None:
         if layer is shared:
-            counted.append(output.numel() * layer.in_features * model.joints * len(x))
+            counted.append(output.numel() * layer.in_features * tokens * len(x))
         elif isinstance(layer, nn.Linear):
             counted.append(output.numel() * layer.in_features)
         else:
@@ -134,10 +136,10 @@ def test_attention_sizes_of_a_small_mixste(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(functional, "scaled_dot_product_attention", spy)
     model = create_model("mixste.hot_mixste", frames=9, channel=16, token_num=5, layer_index=1, depth=2).eval()
     model(motion(1, 9, 2, 1))
-    space, time = [(n, 8, 17, 2) for n in (9, 5)], [(17, 8, n, 2) for n in (9, 5)]  # 16 channels in 8 heads
-    expected = [(space[0],) * 2, (time[0],) * 2, (space[1],) * 2, (time[1],) * 2, ((17, 8, 9, 2), (17, 8, 5, 2))]
+    space, time = [(n, 8, 17, 2) for n in (9, 5)], [(1, 17 * 8, n, 2) for n in (9, 5)]  # 16 channels in 8 heads, of each joint
+    expected = [(space[0],) * 2, (time[0],) * 2, (space[1],) * 2, (time[1],) * 2, (time[0], time[1])]
     assert sizes == expected
-    by_hand = sum(q[0] * q[2] * k[2] * 2 * 16 for q, k in expected)
+    by_hand = sum(q[0] * q[1] * q[2] * k[2] * 2 * 2 for q, k in expected)
     assert count_macs(model).products == by_hand
 
 

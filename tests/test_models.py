@@ -71,7 +71,7 @@ def test_parity_with_the_published_model(path: Path) -> None:
 
 def test_all_golden_files_are_there() -> None:
     models = {read_golden(path)[0]["model"] for path in GOLDEN.glob("*.npz")}
-    assert models == set(MODELS)
+    assert models == set(MODELS) - {"mhformer.hot_mhformer"}  # which nobody published
     assert len(list(GOLDEN.glob("*.npz"))) == 10
 
 
@@ -146,7 +146,10 @@ def test_every_parameter_gets_a_gradient(name: str, sizes: dict[str, int]) -> No
     assert [parameter for parameter, gradient in gradients.items() if gradient is None] == []
     assert all(torch.isfinite(gradient).all() for gradient in gradients.values())
     still = {parameter for parameter, gradient in gradients.items() if gradient.abs().max() < 1e-12}
-    assert still == {parameter for parameter in gradients if NO_EFFECT.search(parameter)}
+    no_effect = {parameter for parameter in gradients if NO_EFFECT.search(parameter)}
+    if name == "mhformer.hot_mhformer":  # a batch norm follows at once
+        no_effect |= {"cross_attention.linear_v.bias", "cross_attention.proj.bias"}
+    assert still == no_effect
     for parameter, gradient in gradients.items():  # every position of a position embedding and of a token takes part
         if re.search("pos_embed|temp_embed|x_token", parameter):
             assert (gradient.abs().amax(dim=-1) > 0).all(), parameter
@@ -203,6 +206,7 @@ def test_own_numbers_of_the_variants() -> None:
         "mixste.hot_mixste": (81, 3),
         "mixste.tpc_mixste": (61, 7),
         "mhformer.tpc_mhformer": (117, 1),
+        "mhformer.hot_mhformer": (117, 1),
         "motionbert.hot_motionbert": (81, 1),
         "motionagformer.hot_motionagformer": (81, 7),
     }

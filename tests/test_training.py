@@ -408,7 +408,8 @@ def test_other_backbones_train_by_name(model: str, sizes: tuple, train: Train, t
     assert {key: value for key, value in content["sizes"].items() if key == "layer_index"} == own
 
 
-def test_bf16(train: Train, unbroken: Path, tmp_path: Path) -> None:
+def test_bf16(train: Train, unbroken: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("common.compute.cpu_has_bf16", lambda: True)
     run = train(tmp_path / "run", "--precision", "bf16")
     (row,) = last(run)["progress"]["history"]
     reference = last(unbroken)["progress"]["history"][0]
