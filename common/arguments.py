@@ -69,7 +69,19 @@ def build_parser(default_model: str, prog: str | None = None) -> Parser:
     )
 
     group = parser.add_argument_group("data")
-    group.add_argument("--dataset", default="h36m", help="h36m, or NAME for a file data_NAME.npz in our own format (default: h36m)")
+    group.add_argument(
+        "--recipe",
+        default="published",
+        choices=("published", "wild"),
+        help="published: as the paper trains on --dataset; wild: on --motion, seen by cameras and detectors drawn anew, for anyone's "
+        "video; other defaults: --dataset wild --batch_size 16 --lr 1e-3 --stride 4 --nepoch 12 (default: published)",
+    )
+    group.add_argument(
+        "--motion", default="cmu", help="NAME of the world motion file motion_NAME.npz that --recipe wild trains on (default: cmu)"
+    )
+    group.add_argument(
+        "--dataset", default="h36m", help="h36m, wild for wild_test.npz, or NAME for data_NAME.npz in our own format (default: h36m)"
+    )
     group.add_argument("--keypoints", help="which 2D poses (default: cpn_ft_h36m_dbb for h36m, noisy for others; gt is the truth)")
     group.add_argument("--root_path", default="./dataset/", help="folder of the data files (default: ./dataset/)")
     group.add_argument("--actions", default="*", help="action names separated by commas, or '*' for all (default: '*')")

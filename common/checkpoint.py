@@ -21,6 +21,10 @@ from common.files import replacing
 from common.normalise import Normaliser
 from model import PoseTransformer, create_model, list_models, model_sizes
 
+SHIPPED = Path(__file__).resolve().parent.parent / "checkpoint"
+DEFAULT = "mhformer.mhformer"
+"""The model whose in-the-wild weights are used where nothing is named."""
+
 BEST = re.compile(r"model_(\d+)_(\d+)\.pth")
 LAST = "last.pt"
 
@@ -87,6 +91,18 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     if name not in list_models() or not isinstance(sizes, Mapping):
         raise InputError(f"{path}: the fields name ({name!r}) and sizes say no model that this version knows; use a newer version")
     return Checkpoint(path, weights, name, dict(sizes), normaliser)
+
+
+def shipped_checkpoint(name: str = DEFAULT) -> Path:
+    """The in-the-wild weights of model `name` that come with this repository: checkpoint/wild_VARIANT.pth.
+
+    Raises InputError where there are none.
+    """
+    path = SHIPPED / f"wild_{name.split('.')[-1]}.pth"
+    if not path.is_file():
+        have = ", ".join(sorted(file.name for file in SHIPPED.glob("wild_*.pth"))) or "none"
+        raise InputError(f"{path}: no weights of {name} come along (there are: {have}); give a checkpoint, or one of these models")
+    return path
 
 
 def find_checkpoint(path: str | Path) -> Path:

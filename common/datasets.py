@@ -10,15 +10,18 @@ from common.h36m import TEST_SUBJECTS, TRAIN_SUBJECTS, read_h36m, skeleton_of
 from common.motion_file import read_motion_file
 from common.sequences import PoseSequence
 from common.skeleton import H36M, Skeleton
+from common.wild_file import read_wild_file
 
 
 @dataclass(frozen=True)
 class Data:
-    """One split of a data set. source: a sentence on where it comes from, None for Human3.6M itself."""
+    """One split of a data set. source: a sentence on where it comes from, None for Human3.6M itself. pooled: its score is the mean
+    over all frames, not over the actions."""
 
     sequences: list[PoseSequence]
     skeleton: Skeleton
     source: str | None
+    pooled: bool = False
 
 
 def default_keypoints(dataset: str) -> str:
@@ -29,8 +32,9 @@ def default_keypoints(dataset: str) -> str:
 def read_sequences(dataset: str, root: str | Path, keypoints: str, split: str, actions: str = "*") -> Data:
     """Read one split, "train" or "test".
 
-    dataset: "h36m" (the two npz files of VideoPose3D's scripts in `root`), or any other NAME for root/data_NAME.npz in our own
-    format (common/motion_file.py). actions: "*" or names separated by commas. Raises InputError for what cannot be read.
+    dataset: "h36m" (the two npz files of VideoPose3D's scripts in `root`), "wild" (root/wild_test.npz, a test set only;
+    common/wild_file.py), or any other NAME for root/data_NAME.npz in our own format (common/motion_file.py). actions: "*" or names
+    separated by commas. Raises InputError for what cannot be read.
     """
     if not dataset.replace("_", "").replace("-", "").isalnum():
         raise InputError(f"--dataset is {dataset!r}; it must be h36m or the NAME of a file data_NAME.npz, without folders")
@@ -41,5 +45,12 @@ def read_sequences(dataset: str, root: str | Path, keypoints: str, split: str, a
         subjects = TRAIN_SUBJECTS if split == "train" else TEST_SUBJECTS
         sequences, source = read_h36m(root, keypoints, subjects, names)
         return Data(sequences, skeleton_of(keypoints), source)
+    if dataset == "wild":
+        if split != "test":
+            raise InputError("--dataset wild is a test set only; train with --recipe wild, or on another --dataset")
+        if keypoints != default_keypoints(dataset):
+            raise InputError(f"--keypoints is {keypoints!r}, but wild_test.npz holds one kind of 2D; leave the flag out")
+        sequences, source = read_wild_file(Path(root) / "wild_test.npz", names)
+        return Data(sequences, H36M, source, pooled=True)
     sequences, source = read_motion_file(Path(root) / f"data_{dataset}.npz", keypoints, split, names)
     return Data(sequences, H36M, source)

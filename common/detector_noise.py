@@ -42,9 +42,8 @@ def person_height(pixels: np.ndarray) -> float:
     return float(np.median(sides.max(axis=1)))
 
 
-def drifting(shape: tuple[int, ...], correlation: float, rng: np.random.Generator) -> np.ndarray:
-    """Stationary AR(1) noise of unit variance along the first axis, of any shape (L, ...)."""
-    noise = rng.standard_normal(shape)
+def drifting(noise: np.ndarray, correlation: float) -> np.ndarray:
+    """White noise (L, ...) of unit variance -> stationary AR(1) noise of unit variance along the first axis; in place."""
     noise[1:] *= np.sqrt(1 - correlation**2)
     # The sum over the past of correlation^k * noise[t - k], doubling how far back it reaches: log2(L) steps.
     reach = 1
@@ -54,12 +53,11 @@ def drifting(shape: tuple[int, ...], correlation: float, rng: np.random.Generato
     return noise
 
 
-def residual(shape: tuple[int, int, int], fps: float, rng: np.random.Generator) -> np.ndarray:
-    """Bias + drift + white error of shape (L, J, 2), in units of the person's height in the picture."""
-    _, joints, axes = shape
+def residual(shape: tuple[int, ...], fps: float, rng: np.random.Generator) -> np.ndarray:
+    """Bias + drift + white error of shape (L, ..., J, 2), in units of the person's height in the picture."""
     correlation = CORRELATION ** (REFERENCE_FPS / fps)
-    bias = BIAS * rng.standard_normal((1, joints, axes))
-    return bias + DRIFT * drifting(shape, correlation, rng) + WHITE * rng.standard_normal(shape)
+    bias = BIAS * rng.standard_normal((1, *shape[1:]))
+    return bias + DRIFT * drifting(rng.standard_normal(shape), correlation) + WHITE * rng.standard_normal(shape)
 
 
 def spells(length: int, rate: float, seconds: tuple[float, float], fps: float, rng: np.random.Generator) -> list[slice]:

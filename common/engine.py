@@ -46,8 +46,10 @@ def train_one_epoch(
     scaler: torch.amp.GradScaler,
     centre_only: bool,
     after_step: Callable[[float, int], None],
+    before_step: Callable[[], None] = lambda: None,
 ) -> None:
-    """Train on every batch. after_step(loss, windows) is called when a batch is done and the weights are consistent.
+    """Train on every batch. after_step(loss, windows) is called when a batch is done and the weights are consistent,
+    before_step() before the weights of a batch are touched.
 
     Raises InputError where the loss is not finite, before the weights are touched.
     """
@@ -69,6 +71,10 @@ def train_one_epoch(
             )
         optimizer.zero_grad(set_to_none=True)
         scaler.scale(loss).backward()
+        if recipe.clip is not None:
+            scaler.unscale_(optimizer)
+            nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
+        before_step()
         scaler.step(optimizer)
         scaler.update()
         after_step(value, len(pose))
@@ -92,27 +98,29 @@ class Scores:
     """What an evaluation found; everything in mm (velocity mm / frame, acceleration mm / frame^2), None where undefined.
 
     published: the protocol of the published code, by windows. once: every real frame counted exactly once. Both hold tables by
-    metric name. scored: what the published columns are made of.
+    metric name, and are the same where whole clips were lifted. scored: what the published columns are made of. mean: what the
+    means are taken over.
     """
 
     published: dict[str, ErrorTable]
     once: dict[str, ErrorTable]
     scored: str
     seconds: float
+    mean: str = "actions"
 
     def as_dict(self) -> dict[str, object]:
         """The layout of --results: per action and mean, windows counted, and the same under each_frame_once."""
-        table = _table_dict(self.published, self.published["mpjpe"].counts)
-        once = _table_dict(self.once, self.published["mpjpe"].counts)
-        for action, frames in self.once["mpjpe"].counts.items():
-            once["actions"][action]["frames"] = frames
-        return {**table, "scored": self.scored, "each_frame_once": once, "seconds": round(self.seconds, 3)}
+        about = {"scored": self.scored, "seconds": round(self.seconds, 3)}
+        frames = self.once["mpjpe"].counts
+        if self.published is self.once:
+            return {**_table_dict(self.once, {action: {"frames": n} for action, n in frames.items()}), **about}
+        windows = {action: {"windows": n} for action, n in self.published["mpjpe"].counts.items()}
+        both = {action: {**counts, "frames": frames.get(action, 0)} for action, counts in windows.items()}
+        return {**_table_dict(self.published, windows), "each_frame_once": _table_dict(self.once, both), **about}
 
 
-def _table_dict(tables: dict[str, ErrorTable], windows: dict[str, int]) -> dict:
-    actions = {
-        action: {name: table.actions.get(action) for name, table in tables.items()} | {"windows": n} for action, n in windows.items()
-    }
+def _table_dict(tables: dict[str, ErrorTable], counts: dict[str, dict[str, int]]) -> dict:
+    actions = {action: {name: table.actions.get(action) for name, table in tables.items()} | n for action, n in counts.items()}
     return {"actions": actions, **{name: table.mean for name, table in tables.items()}}
 
 

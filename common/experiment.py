@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import signal
 import time
@@ -11,19 +12,24 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
+from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
 from common.arguments import SIZE_FLAGS, build_parser
-from common.checkpoint import LAST, Checkpoint, load_weights, read_checkpoint, read_file, save_checkpoint
+from common.checkpoint import LAST, Checkpoint, load_weights, read_checkpoint, read_file, save_checkpoint, shipped_checkpoint
 from common.compute import Compute, choose_compute
 from common.datasets import Data, default_keypoints, read_sequences
 from common.engine import Scores, evaluate, train_one_epoch
 from common.errors import InputError, exit_on_input_error
 from common.files import check_writable, replacing, write_text
+from common.lifting import Lifter, evaluate_lifting
 from common.normalise import Normaliser
-from common.pose_dataset import Batch, BatchOrder, PoseDataset, loader
-from common.recipes import Recipe, next_learning_rate, published_mpjpe
+from common.pose_dataset import BatchOrder, PoseDataset, loader
+from common.recipes import RECIPES, Recipe, cosine, next_learning_rate, prepare, published_mpjpe, running_mean
 from common.report import curves, score_table
+from common.skeleton import H36M
+from common.wild import WildDataset
+from common.world_motion import read_world_motion
 from model import PoseTransformer, create_model, model_sizes
 from model.complexity import count_parameters, gflops
 
@@ -63,12 +69,20 @@ def _run(recipe: Recipe, default_model: str, argv: list[str] | None) -> None:
         resumed = _read_run(args.resume)
         parser.set_defaults(**resumed["arguments"])
         args = parser.parse_args(argv)
-        _check_resumed(args, resumed["arguments"])
+    recipe = RECIPES.get(args.recipe, recipe)
+    if resumed:
+        _check_resumed(args, resumed["arguments"], FREE_ON_RESUME - ({"nepoch"} if recipe.warm_up is not None else set()))
+    else:
+        parser.set_defaults(**recipe.defaults)
+        args = parser.parse_args(argv)
     args.test = args.test or not args.train
     args.keypoints = args.keypoints or default_keypoints(args.dataset)
     args.seed = recipe.seed if args.seed is None else args.seed
     if args.results:
         check_writable(args.results)
+    wild = args.dataset == "wild" or recipe.normaliser is not None
+    if args.test and not args.previous_dir and wild:
+        args.previous_dir = str(shipped_checkpoint(args.model or default_model))
     if args.test and not args.previous_dir:
         raise InputError("--test needs weights; give --previous_dir with a .pth file or the folder of one")
     if args.out_channels != 3:
@@ -77,7 +91,7 @@ def _run(recipe: Recipe, default_model: str, argv: list[str] | None) -> None:
     compute = choose_compute(args.device, args.gpu, args.precision)
     checkpoint = read_checkpoint(args.previous_dir) if args.previous_dir and not resumed else None
     torch.manual_seed(args.seed)
-    model = build_model(args, default_model, checkpoint)
+    model = build_model(args, default_model, checkpoint, recipe.normaliser and recipe.normaliser.in_channels)
     if checkpoint:
         load_weights(model, checkpoint, args.allow_unexpected)
         print(f"weights: {checkpoint.path}")
@@ -88,17 +102,22 @@ def _run(recipe: Recipe, default_model: str, argv: list[str] | None) -> None:
     print(f"device: {compute.device}, {compute.precision}")
 
     test_data = _read(args, "test", model)
-    fps = test_data.sequences[0].fps / args.downsample
-    normaliser = Normaliser("pixels" if args.crop_uv else "picture", model.in_channels, fps)
-    if checkpoint and checkpoint.normaliser and checkpoint.normaliser.kind != normaliser.kind:
-        raise InputError(
-            f"{checkpoint.path}: its weights want 2D in {checkpoint.normaliser.kind} units, not {normaliser.kind}; see --crop_uv"
-        )
-    test_set = _dataset(args, test_data, model, normaliser, 1 if args.stride == 1 else model.frames)
+    normaliser = _normaliser(args, recipe, model, checkpoint, test_data)
+    test_set = None
+    if args.dataset == "wild" or normaliser.per_window:
+        if args.subset != 1 or args.downsample != 1:
+            raise InputError("--subset and --downsample are not for a test on whole clips (--dataset wild, or in-the-wild weights)")
+    else:
+        test_set = _dataset(args, test_data, model, normaliser, 1 if args.stride == 1 else model.frames)
     job = _Job(args, recipe, compute, model, normaliser, test_data, test_set)
     if args.test:
-        job.finish(job.evaluate())
+        job.finish(job.evaluate(model))
+    elif recipe.normaliser:
+        prepare(model, recipe, fresh=not (checkpoint or resumed))
+        job.train(_wild_dataset(args, test_data, model, normaliser), resumed)
     else:
+        if normaliser.per_window:
+            raise InputError(f"{checkpoint.path}: in-the-wild weights are trained further with --recipe wild; add it")
         data = _read(args, "train", model)
         train_set = _dataset(args, data, model, normaliser, args.stride, args.data_augmentation, args.reverse_augmentation)
         job.train(train_set, resumed)
@@ -114,19 +133,30 @@ class _Job:
     model: PoseTransformer
     normaliser: Normaliser
     test_data: Data
-    test_set: PoseDataset
+    test_set: PoseDataset | None  # None: whole clips are lifted
     signal: int = 0
+    mean: AveragedModel | None = None  # of the weights over the steps
+
+    @property
+    def result(self) -> PoseTransformer:
+        """The model that is tested and saved."""
+        return self.model if self.mean is None else self.mean.module
 
     @property
     def centre_only(self) -> bool:
         """Whether testing scores the centre frames alone."""
         return self.args.stride == 1 or not self.args.out_all or self.model.centre_only
 
-    def evaluate(self) -> Scores:
-        order = BatchOrder(len(self.test_set), self.args.batch_size)
-        batches = self.until_signal(loader(self.test_set, order, self.args.workers, self.compute.device))
-        bar = tqdm(batches, total=len(order), desc="test", unit="batch", disable=None, leave=False)
-        return evaluate(self.model, self.test_set, bar, self.compute, flip_test=self.args.test_augmentation, centre_only=self.centre_only)
+    def evaluate(self, model: PoseTransformer) -> Scores:
+        args, sequences = self.args, self.test_data.sequences
+        progress = functools.partial(tqdm, desc="test", disable=None, leave=False)
+        if self.test_set is None:
+            lifter = Lifter(model, self.normaliser, self.compute.device, args.batch_size, flip=args.test_augmentation)
+            return evaluate_lifting(lifter, sequences, progress(self.until_signal(sequences), total=len(sequences)), self.test_data.pooled)
+        order = BatchOrder(len(self.test_set), args.batch_size)
+        batches = self.until_signal(loader(self.test_set, order, args.workers, self.compute.device))
+        bar = progress(batches, total=len(order), unit="batch")
+        return evaluate(model, self.test_set, bar, self.compute, flip_test=args.test_augmentation, centre_only=self.centre_only)
 
     def finish(self, scores: Scores, **more: object) -> None:
         """Print the table and write --results."""
@@ -141,8 +171,8 @@ class _Job:
             sizes = {"model": model.name, "sizes": model.sizes, "parameters": count_parameters(model)}
             write_text(args.results, json.dumps({**scores.as_dict(), **sizes, "source": source, **more}, indent=1) + "\n")
 
-    def until_signal(self, batches: Iterable[Batch]) -> Iterator[Batch]:
-        """Pass batches on until a signal has come."""
+    def until_signal(self, batches: Iterable) -> Iterator:
+        """Pass batches, or clips, on until a signal has come."""
         for batch in batches:
             if self.signal:
                 raise Stopped
@@ -150,10 +180,12 @@ class _Job:
         if self.signal:
             raise Stopped
 
-    def train(self, train_set: PoseDataset, resumed: dict | None) -> None:
+    def train(self, train_set: PoseDataset | WildDataset, resumed: dict | None) -> None:
         """Train for --nepoch epochs, test after each, keep the best and the last; end with the table of the best epoch."""
         args = self.args
         optimizer = self.recipe.optimizer(self.model.parameters(), args.lr)
+        if self.recipe.ema is not None:
+            self.mean = AveragedModel(self.model, multi_avg_fn=running_mean(self.recipe.ema), use_buffers=True)
         scaler = torch.amp.GradScaler(self.compute.device.type, enabled=args.precision == "fp16")
         progress = Progress(args.lr, args.previous_best, args.previous_name)
         if resumed:
@@ -185,13 +217,12 @@ class _Job:
         best_scores = None
         try:
             while progress.epoch <= args.nepoch:
-                for group in optimizer.param_groups:
-                    group["lr"] = progress.lr
                 self.train_epoch(train_set, optimizer, scaler, progress, lambda: time.monotonic() - saved > args.save_every and save())
-                scores = self.evaluate()
+                scores = self.evaluate(self.result)
                 if self.end_epoch(folder, scores, progress):
                     best_scores = scores, progress.epoch
-                progress.lr = next_learning_rate(progress.lr, progress.epoch, args.lr_decay, args.lr_decay_large, args.lr_decay_epoch)
+                if self.recipe.warm_up is None:
+                    progress.lr = next_learning_rate(progress.lr, progress.epoch, args.lr_decay, args.lr_decay_large, args.lr_decay_epoch)
                 progress.epoch, progress.step, progress.loss, progress.windows = progress.epoch + 1, 0, 0.0, 0
                 save()
         except Stopped:
@@ -206,25 +237,41 @@ class _Job:
                 raise InputError(
                     f"{folder}: no epoch was better than {progress.best:.2f} mm, so that there is nothing to show; see --previous_best"
                 )
-            load_weights(self.model, read_checkpoint(progress.best_name))
-            best_scores = self.evaluate(), int(Path(progress.best_name).stem.split("_")[1])
+            load_weights(self.result, read_checkpoint(progress.best_name))
+            best_scores = self.evaluate(self.result), int(Path(progress.best_name).stem.split("_")[1])
         print(f"best: {progress.best_name}")
         self.finish(best_scores[0], epoch=best_scores[1], checkpoint=progress.best_name)
 
     def train_epoch(
-        self, train_set: PoseDataset, optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler, progress: Progress, autosave
+        self,
+        train_set: PoseDataset | WildDataset,
+        optimizer: torch.optim.Optimizer,
+        scaler: torch.amp.GradScaler,
+        progress: Progress,
+        autosave,
     ) -> None:
         """The batches of an epoch that are not done yet."""
-        args = self.args
+        args, recipe = self.args, self.recipe
+        if isinstance(train_set, WildDataset):
+            train_set.epoch = progress.epoch
         order = BatchOrder(len(train_set), args.batch_size, args.seed, progress.epoch, progress.step)
+        steps = progress.step + len(order)  # of an epoch
         batches = self.until_signal(loader(train_set, order, args.workers, self.compute.device))
         with tqdm(
             total=len(order) + progress.step, initial=progress.step, desc=f"epoch {progress.epoch}", unit="batch", disable=None, leave=False
         ) as bar:
             started, frames = time.monotonic(), 0
 
+            def before_step() -> None:
+                if recipe.warm_up is not None:
+                    progress.lr = args.lr * cosine((progress.epoch - 1) * steps + progress.step, args.nepoch * steps, recipe.warm_up)
+                for group in optimizer.param_groups:
+                    group["lr"] = progress.lr
+
             def after_step(loss: float, windows: int) -> None:
                 nonlocal frames
+                if self.mean is not None:
+                    self.mean.update_parameters(self.model)
                 progress.step += 1
                 progress.loss += loss * windows
                 progress.windows += windows
@@ -235,7 +282,7 @@ class _Job:
                 bar.update()
                 autosave()
 
-            train_one_epoch(self.model, batches, self.recipe, optimizer, self.compute, scaler, not args.out_all, after_step)
+            train_one_epoch(self.model, batches, self.recipe, optimizer, self.compute, scaler, not args.out_all, after_step, before_step)
         if frames:
             print(f"epoch {progress.epoch}: trained at {frames / (time.monotonic() - started):.0f} frames/s", flush=True)
 
@@ -244,10 +291,10 @@ class _Job:
         mpjpe, p_mpjpe = scores.published["mpjpe"].mean, scores.published["p_mpjpe"].mean
         row = {"epoch": progress.epoch, "lr": progress.lr, "loss": progress.loss / progress.windows, "mpjpe": mpjpe, "p_mpjpe": p_mpjpe}
         progress.history.append(row)
-        better = mpjpe < progress.best
+        better = mpjpe < progress.best or self.recipe.last
         if better:
             path = folder / f"model_{progress.epoch}_{int(100 * mpjpe)}.pth"
-            save_checkpoint(path, self.model, self.normaliser, epoch=progress.epoch, mpjpe=mpjpe, p_mpjpe=p_mpjpe)
+            save_checkpoint(path, self.result, self.normaliser, epoch=progress.epoch, mpjpe=mpjpe, p_mpjpe=p_mpjpe)
             if progress.best_name and Path(progress.best_name) != path:
                 Path(progress.best_name).unlink(missing_ok=True)
             progress.best, progress.best_name = mpjpe, str(path)
@@ -259,7 +306,7 @@ class _Job:
         with replacing(folder / "curves.png") as temporary:
             title = "\n".join(filter(None, [f"{self.model.name} on {self.args.dataset}", self.test_data.source]))
             curves(progress.history, title).savefig(temporary, dpi=100)
-        print(lines[-1] + (" (best)" if better else ""), flush=True)
+        print(lines[-1] + (" (best)" if better and not self.recipe.last else ""), flush=True)
         return better
 
     def save_run(self, folder: Path, optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler, progress: Progress) -> None:
@@ -274,6 +321,7 @@ class _Job:
             progress=asdict(progress),
             arguments={**vars(self.args), "model": self.model.name, **{size: self.model.sizes.get(size) for size in SIZE_FLAGS}},
             rng={"cpu": torch.get_rng_state(), "cuda": cuda},
+            mean=None if self.mean is None else self.mean.state_dict(),
         )
 
     def restore(self, resumed: dict, optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler) -> None:
@@ -281,13 +329,18 @@ class _Job:
         load_weights(self.model, Checkpoint(resumed["folder"] / LAST, resumed["model"]))
         optimizer.load_state_dict(resumed["optimizer"])
         scaler.load_state_dict(resumed["scaler"])
+        if self.mean is not None:
+            self.mean.load_state_dict(resumed["mean"])
         torch.set_rng_state(resumed["rng"]["cpu"])
         if resumed["rng"]["cuda"] and self.compute.device.type == "cuda":
             torch.cuda.set_rng_state_all(resumed["rng"]["cuda"])
 
 
-def build_model(args: Namespace, default_model: str, checkpoint: Checkpoint | None) -> PoseTransformer:
-    """The model that the flags name; what they leave open comes from the checkpoint, then from the variant itself."""
+def build_model(args: Namespace, default_model: str, checkpoint: Checkpoint | None, in_channels: int | None = None) -> PoseTransformer:
+    """The model that the flags name; what they leave open comes from the checkpoint, then from the variant itself.
+
+    in_channels: in place of the variant's own, for a model that starts afresh.
+    """
     name = args.model or (checkpoint.name if checkpoint else None) or default_model
     given = {size: getattr(args, size) for size in SIZE_FLAGS if getattr(args, size) is not None}
     if args.n_joints is not None:
@@ -298,11 +351,37 @@ def build_model(args: Namespace, default_model: str, checkpoint: Checkpoint | No
     joints = given.get("joints", known["joints"])
     if args.out_joints not in (None, joints):
         raise InputError(f"--out_joints is {args.out_joints}, but the input has {joints} joints; they must be the same")
+    if in_channels is not None and checkpoint is None:
+        given["in_channels"] = in_channels
     if checkpoint and checkpoint.name:
         if checkpoint.name != name:
             raise InputError(f"{checkpoint.path}: holds {checkpoint.name}, not {name}; leave out --model or give another checkpoint")
         given = {size: value for size, value in checkpoint.sizes.items() if size in known} | given
     return create_model(name, **given)
+
+
+def _normaliser(args: Namespace, recipe: Recipe, model: PoseTransformer, checkpoint: Checkpoint | None, data: Data) -> Normaliser:
+    """That of the checkpoint, of the recipe, or what --crop_uv says."""
+    own = Normaliser("pixels" if args.crop_uv else "picture", model.in_channels, data.sequences[0].fps / args.downsample)
+    normaliser = (checkpoint and checkpoint.normaliser) or recipe.normaliser or own
+    if normaliser.kind != own.kind and (args.crop_uv or not normaliser.per_window):
+        where = checkpoint.path if checkpoint else f"--recipe {recipe.name}"
+        raise InputError(f"{where}: wants 2D in {normaliser.kind} units, but --crop_uv is {args.crop_uv}; leave it out or change it")
+    if recipe.normaliser and normaliser != recipe.normaliser and not args.test:
+        raise InputError(f"{checkpoint.path}: its weights read 2D otherwise than --recipe {recipe.name} gives it; leave one of both out")
+    return normaliser if normaliser.per_window else own
+
+
+def _wild_dataset(args: Namespace, test_data: Data, model: PoseTransformer, normaliser: Normaliser) -> WildDataset:
+    if model.joints != H36M.joints:
+        raise InputError(f"--recipe wild is for {H36M.joints} joints, but the model has {model.joints}; see --n_joints")
+    path = Path(args.root_path) / f"motion_{args.motion}.npz"
+    clips, fps, source = read_world_motion(path, "train")
+    both = sorted({clip.subject for clip in clips} & {sequence.subject for sequence in test_data.sequences})
+    if both:
+        raise InputError(f"{path}: subject {', '.join(both)} would be trained on and is in the test set of --dataset {args.dataset}")
+    print(f"training motion: {len(clips)} clips, {sum(map(len, clips)) / fps / 60:.1f} minutes. {source}")
+    return WildDataset(clips, fps, normaliser, model.frames, args.stride, args.seed)
 
 
 def _read(args: Namespace, split: str, model: PoseTransformer) -> Data:
@@ -334,7 +413,7 @@ def _read_run(path: str) -> dict:
     return {**content, "folder": file.parent}
 
 
-def _check_resumed(args: Namespace, saved: dict) -> None:
+def _check_resumed(args: Namespace, saved: dict, free: set[str]) -> None:
     for key, value in vars(args).items():
-        if key not in FREE_ON_RESUME and value != saved.get(key, value):
+        if key not in free and value != saved.get(key, value):
             raise InputError(f"--{key} is {value}, but the run to resume has {saved[key]}; leave the flag out or start a new run")

@@ -42,3 +42,8 @@ def mixste_loss(prediction: Tensor, target: Tensor) -> Tensor:
     if prediction.shape[1] > 1:
         loss = loss + 0.5 * smoothness_loss(prediction) + 2.0 * velocity_loss(prediction, target)
     return loss
+
+
+def wild_loss(prediction: Tensor, target: Tensor) -> Tensor:
+    """MPJPE + 2 velocity."""
+    return mpjpe_loss(prediction, target) + (2.0 * velocity_loss(prediction, target) if prediction.shape[1] > 1 else 0.0)

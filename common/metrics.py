@@ -54,10 +54,13 @@ def change_error(prediction: Tensor, target: Tensor, rows: Tensor, order: int) -
 
 
 class ErrorTable:
-    """Errors by action: adds up samples, gives the mean of each action and the mean over the actions present, in millimetres."""
+    """Errors by action: adds up samples, gives the mean of each action and the mean over the actions present, in millimetres.
 
-    def __init__(self, names: Sequence[str]) -> None:
-        self._names = list(names)
+    pooled: the mean over all samples instead, whatever their action.
+    """
+
+    def __init__(self, names: Sequence[str], pooled: bool = False) -> None:
+        self._names, self._pooled = list(names), pooled
         self._sum = torch.zeros(len(names), dtype=torch.float64)
         self._count = torch.zeros(len(names), dtype=torch.int64)
 
@@ -78,6 +81,8 @@ class ErrorTable:
 
     @property
     def mean(self) -> float | None:
-        """The mean over the actions in mm; None where nothing was added."""
+        """The mean over the actions, or over all samples, in mm; None where nothing was added."""
         means = self.actions.values()
+        if self._pooled and means:
+            return 1000 * self._sum.sum().item() / self._count.sum().item()
         return sum(means) / len(means) if means else None

@@ -2,38 +2,119 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 
-from common.losses import mixste_loss, mpjpe_loss
+from common.losses import mixste_loss, mpjpe_loss, wild_loss
+from common.normalise import Normaliser
+from common.wild import HEIGHT
+from model.layers import DropPath
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Loss, optimizer and seed; learning rate, epochs and decay come from the flags.
+    """How a model is trained; learning rate, epochs and, where the schedule is by epochs, decay come from the flags.
 
     loss: (prediction, target) (B, F, J, 3) -> scalar. optimizer: parameters, lr -> optimizer. seed: unless --seed says otherwise.
+    normaliser: of a model that starts afresh; None: as --crop_uv says. warm_up: the part of all steps over which the learning
+    rate rises, before it falls along a cosine; None: it falls by epochs. clip: largest norm of the gradient. ema: decay of the
+    mean of the weights, which is what is tested and saved. dropout: in place of the model's own. positions: size of sinusoids
+    that learned positions start from, in place of the model's own start. last: the last weights are the result, not those that
+    test best. defaults: of flags that are not given.
     """
 
     name: str
     loss: Callable[[Tensor, Tensor], Tensor]
     optimizer: Callable[[Iterable[nn.Parameter], float], torch.optim.Optimizer]
     seed: int
+    normaliser: Normaliser | None = None
+    warm_up: float | None = None
+    clip: float | None = None
+    ema: float | None = None
+    dropout: float | None = None
+    positions: float | None = None
+    last: bool = False
+    defaults: Mapping[str, object] = field(default_factory=dict)
 
 
 def _adamw(parameters: Iterable[nn.Parameter], lr: float) -> torch.optim.Optimizer:
-    return torch.optim.AdamW(parameters, lr=lr, weight_decay=0.1)
+    return torch.optim.AdamW(parameters, lr=lr, weight_decay=0.1, fused=True)
 
 
 def _adam(parameters: Iterable[nn.Parameter], lr: float) -> torch.optim.Optimizer:
-    return torch.optim.Adam(parameters, lr=lr, amsgrad=True)
+    return torch.optim.Adam(parameters, lr=lr, amsgrad=True, fused=True)
+
+
+def _wild_adamw(parameters: Iterable[nn.Parameter], lr: float) -> torch.optim.Optimizer:
+    return torch.optim.AdamW(parameters, lr=lr, weight_decay=0.05, betas=(0.9, 0.95), fused=True)
 
 
 MIXSTE = Recipe("mixste", mixste_loss, _adamw, seed=1126)
 MHFORMER = Recipe("mhformer", mpjpe_loss, _adam, seed=1)
+
+
+# Short trainings on endless data: no two windows are the same, so that nothing has to keep the model from learning them by heart.
+WILD = Recipe(
+    "wild", wild_loss, _wild_adamw, seed=1, normaliser=Normaliser("box", in_channels=3, fps=25.0, height=HEIGHT),
+    warm_up=0.03, clip=1.0, ema=0.998, dropout=0.0, positions=0.5, last=True,
+    defaults={"dataset": "wild", "batch_size": 16, "lr": 1e-3, "stride": 4, "nepoch": 12},
+)  # fmt: skip
+RECIPES = {"wild": WILD}
+"""What --recipe may name beside "published", the entry script's own."""
+
+
+def prepare(model: nn.Module, recipe: Recipe, fresh: bool) -> None:
+    """Give a model, before its training, the dropout and, where it is `fresh`, the first positions of the recipe."""
+    if recipe.dropout is not None:
+        for module in model.modules():
+            if isinstance(module, nn.Dropout):
+                module.p = recipe.dropout
+            elif isinstance(module, DropPath):
+                module.rate = recipe.dropout
+    if recipe.positions is not None and fresh:
+        for name, parameter in model.named_parameters():
+            if POSITIONS.search(name):
+                waves = sinusoids(parameter.shape[1], parameter.shape[-1])  # (F, K or J, C)
+                parameter.data.copy_(recipe.positions * waves.view(parameter.shape))
+
+
+POSITIONS = re.compile(
+    r"^(Temporal_pos_embed|temp_embed|Spatial_pos_embed|pos_embed|Transformer_hypothesis\.pos_embed_\d|x_token|pos_embed_token(_\d+)?)$"
+)
+"""The parameters that tell frames, joints, or frames to recover apart."""
+
+
+def sinusoids(count: int, channel: int) -> Tensor:
+    """`count` positions as sines and cosines, from a half wave per step down to one over 4 x count steps -> (count, channel)."""
+    rate = math.pi * torch.exp(torch.arange(0, channel, 2) / channel * -math.log(4 * count))  # (C / 2,)
+    angle = torch.arange(count)[:, None] * rate  # (count, C / 2)
+    return torch.stack([angle.sin(), angle.cos()], dim=-1).flatten(1)[:, :channel]
+
+
+def running_mean(decay: float) -> Callable[[list[Tensor], list[Tensor], Tensor], None]:
+    """An update for `AveragedModel`: the mean of the weights that forgets by `decay` a step, and faster at the beginning."""
+
+    @torch.no_grad()
+    def update(means: list[Tensor], current: list[Tensor], steps: Tensor) -> None:
+        forget = 1 - min(decay, (1 + steps.item()) / (10 + steps.item()))
+        for mean, value in zip(means, current, strict=True):
+            if mean.is_floating_point():
+                mean.lerp_(value, forget)
+            else:
+                mean.copy_(value)
+
+    return update
+
+
+def cosine(step: int, steps: int, warm_up: float) -> float:
+    """The factor of the learning rate at `step` of `steps`: a straight rise over the first part `warm_up`, then half a cosine to 0."""
+    at, rise = step / steps, max(warm_up, 1 / steps)
+    return (step + 1) / (rise * steps + 1) if at < rise else (1 + math.cos(math.pi * (at - rise) / (1 - rise))) / 2
 
 
 def next_learning_rate(lr: float, epoch: int, decay: float, decay_large: float, decay_epoch: int) -> float:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from common.engine import Scores
+from common.metrics import ErrorTable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -18,27 +19,31 @@ def score_table(scores: Scores, title: str, published: float | None = None) -> s
 
     published: the paper's mean MPJPE for the same command, shown below ours.
     """
-    table, once = scores.published, scores.once
-    windows, frames = table["mpjpe"].counts, once["mpjpe"].counts
-    width = max(len("mean of actions"), *(len(action) for action in windows))
-    left = f"{'windows':>8} {'MPJPE':>8} {'P-MPJPE':>8}"
-    right = f"{'frames':>8} " + " ".join(f"{name:>8}" for name in ONCE_COLUMNS.values())
+    lifted = scores.published is scores.once
+    mean = f"mean of {scores.mean}"
+    right = _rows(scores.once, "frames", ONCE_COLUMNS, mean)
+    left = {} if lifted else _rows(scores.published, "windows", list(ONCE_COLUMNS)[:2], mean)
+    width = max(map(len, left or right))
+    nothing = " ".join([f"{0:8}"] + [_cell(None)] * len(ONCE_COLUMNS))  # an action all of whose windows are padding
     lines = [
         title,
-        f"left: published protocol ({scores.scored}); right: each real frame counted exactly once.",
-        "mm; MPJVE mm/frame; Accel mm/frame^2",
-        f"{'action':{width}} {left}   {right}",
+        scores.scored if lifted else f"left: published protocol ({scores.scored}); right: each real frame counted exactly once.",
     ]
-    for action in windows:
-        ours = " ".join(f"{table[name].actions[action]:8.2f}" for name in ("mpjpe", "p_mpjpe"))
-        real = " ".join(_cell(once[name].actions.get(action)) for name in ONCE_COLUMNS)
-        lines.append(f"{action:{width}} {windows[action]:8} {ours}   {frames.get(action, 0):8} {real}")
-    ours = " ".join(_cell(table[name].mean) for name in ("mpjpe", "p_mpjpe"))
-    real = " ".join(_cell(once[name].mean) for name in ONCE_COLUMNS)
-    lines.append(f"{'mean of actions':{width}} {sum(windows.values()):8} {ours}   {sum(frames.values()):8} {real}")
+    lines.append("mm; MPJVE mm/frame; Accel mm/frame^2")
+    lines += [f"{row:{width}} " + (f"{left[row]}   " if left else "") + right.get(row, nothing) for row in left or right]
     if published is not None:
         lines.append(f"{'paper':{width}} {'':8} {published:8.1f}")
     return "\n".join(lines)
+
+
+def _rows(tables: dict[str, ErrorTable], counted: str, columns: Sequence[str], mean: str) -> dict[str, str]:
+    """The cells of each row, by its first cell: a head, the actions, their mean."""
+    counts = tables["mpjpe"].counts
+    rows = {"action": " ".join([f"{counted:>8}"] + [f"{ONCE_COLUMNS[name]:>8}" for name in columns])}
+    for action, count in counts.items():
+        rows[action] = " ".join([f"{count:8}"] + [_cell(tables[name].actions.get(action)) for name in columns])
+    rows[mean] = " ".join([f"{sum(counts.values()):8}"] + [_cell(tables[name].mean) for name in columns])
+    return rows
 
 
 def _cell(value: float | None) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 
 @dataclass(frozen=True)
 class Skeleton:
@@ -72,3 +74,9 @@ H36M = Skeleton(
 
 # Stacked-hourglass and HRNet 2D files have no Neck/Nose joint.
 H36M_16 = H36M.without(9)
+
+
+def body_height(pose: np.ndarray) -> np.ndarray:
+    """How tall the person of H36M poses (..., 17, 3) is along the bones, ankle to crown, in the poses' unit -> (...)."""
+    length = {joint: np.linalg.norm(pose[..., joint, :] - pose[..., parent, :], axis=-1) for joint, parent in H36M.bones}
+    return (length[2] + length[3] + length[5] + length[6]) / 2 + length[7] + length[8] + length[9] + length[10]
