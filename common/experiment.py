@@ -377,6 +377,8 @@ def _wild_dataset(args: Namespace, test_data: Data, model: PoseTransformer, norm
         raise InputError(f"--recipe wild is for {H36M.joints} joints, but the model has {model.joints}; see --n_joints")
     path = Path(args.root_path) / f"motion_{args.motion}.npz"
     clips, fps, source = read_world_motion(path, "train")
+    if args.actions != "*":  # people whose actions are not asked for are test people all the same
+        test_data = read_sequences(args.dataset, args.root_path, args.keypoints, "test")
     both = sorted({clip.subject for clip in clips} & {sequence.subject for sequence in test_data.sequences})
     if both:
         raise InputError(f"{path}: subject {', '.join(both)} would be trained on and is in the test set of --dataset {args.dataset}")

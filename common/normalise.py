@@ -58,12 +58,13 @@ class Normaliser:
 
         Of kind "box" the model sees the person as if in the middle of the picture: its z axis is the line of sight to the box's
         centre. How far that is from the camera's axis, the focal length tells (in larger sides of the picture); most videos
-        do not say theirs, and FOCAL is assumed. Other kinds: no rotation.
+        do not say theirs, and FOCAL is assumed. Other kinds, and windows without a person: no rotation.
         """
         if self.kind != "box":
             return np.broadcast_to(np.eye(3), (*pose_2d.shape[:-3], 3, 3))
         size = np.asarray(size, dtype=np.float64)  # (2,) or (..., 2)
-        offset = (box_of(pose_2d)[0] - size / 2) / (size.max(axis=-1) * focal)[..., None]  # (..., 2)
+        centre, side = box_of(pose_2d)
+        offset = np.where(side[..., None] > 0, centre - size / 2, 0) / (size.max(axis=-1) * focal)[..., None]  # (..., 2)
         return sight(np.concatenate([offset, np.ones_like(offset[..., :1])], axis=-1))
 
     def invert(self, normalised: np.ndarray, size: tuple[int, int], box: tuple[np.ndarray, np.ndarray] | None = None) -> np.ndarray:

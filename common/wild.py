@@ -184,7 +184,7 @@ def bend(pose: np.ndarray, fps: float, rng: np.random.Generator) -> np.ndarray:
 
 
 def redraw_bones(pose: np.ndarray, own: np.ndarray, spread: tuple[float, float], rng: np.random.Generator) -> np.ndarray:
-    """Give each window (B, F, 17, 3) another body: lengths around BONES, or around the clip's where `own` (B,), left as right."""
+    """Give each window (B, F, 17, 3) another body: lengths around BONES, left as right; where `own` (B,), it stays as it is."""
     count = len(pose)
     bone = pose - pose[:, :, PARENTS]  # (B, F, 17, 3); of the root: nothing
     bone[:, :, 0] = 0
