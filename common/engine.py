@@ -54,6 +54,10 @@ def train_one_epoch(
     Raises InputError where the loss is not finite, before the weights are touched.
     """
     model.train()
+    if not recipe.batch_norm:
+        for module in model.modules():
+            if isinstance(module, nn.BatchNorm1d):
+                module.eval()
     for batch in batches:
         target = root_relative(batch.pose_3d).to(compute.device, non_blocking=True)
         with compute.autocast():

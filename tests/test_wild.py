@@ -828,6 +828,9 @@ def test_other_models_train_by_the_recipe(script: str, main: Main, wild_root: Pa
     assert content["normaliser"]["kind"] == "box"
     assert np.isfinite(content["progress"]["history"][0]["loss"])
     assert content["optimizer"]["param_groups"][0]["weight_decay"] == 0.05
+    stays = {name: value for name, value in content["model"].items() if "running" in name}  # batch norms do not look at the batch
+    assert bool(stays) == (script == "main_mhformer.py")
+    assert all((value == (1 if name.endswith("var") else 0)).all() for name, value in stays.items())
 
 
 def sentence(main: Main, capsys: pytest.CaptureFixture, *argv: object) -> str:
