@@ -1,0 +1,411 @@
+"""2D detectors: pictures of a video in, the people's joints out, behind one interface; and files of detected keypoints."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import math
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import cv2
+import numpy as np
+
+from common.errors import InputError
+from common.files import replacing
+from common.npz import open_npz
+from common.skeleton import H36M
+from demo.convert import BLAZEPOSE_33, Conversion
+
+
+class Detector(Protocol):
+    """Finds people's joints in the pictures of one video, in order; joints says what joints, by their table."""
+
+    name: str
+    joints: Conversion
+
+    def detect(self, frame: np.ndarray, time: float) -> np.ndarray:
+        """The people in a picture (H, W, 3) uint8, blue green red, at `time` seconds -> (P, J, 3): pixels and score 0..1.
+
+        P may be 0, and who is first may change from picture to picture.
+        """
+
+
+class Region(NamedTuple):
+    """A square of the picture in which to look for one person's joints: centre and side in pixels, turn in radians (clockwise)."""
+
+    x: float
+    y: float
+    side: float
+    turn: float
+
+    @classmethod
+    def around(cls, centre: np.ndarray, end: np.ndarray) -> Region:
+        """Around the middle of the hips `centre` (2,), so that the body reaches to `end` (2,), the side of the head; with a margin."""
+        along = end - centre
+        turn = math.atan2(along[1], along[0]) + math.pi / 2
+        return cls(float(centre[0]), float(centre[1]), MARGIN * 2 * math.hypot(*along), (turn + math.pi) % (2 * math.pi) - math.pi)
+
+    def same(self, other: Region) -> bool:
+        """Whether both are probably about one person."""
+        return math.hypot(self.x - other.x, self.y - other.y) < 0.15 * min(self.side, other.side)
+
+
+# MediaPipe ---------------------------------------------------------------------------------------------------------------------
+
+WHEEL = "0.10.21"
+"""The last release of mediapipe that carries its models and the graphs that are used here."""
+INSTALL = f'pip install --no-deps "mediapipe=={WHEEL}" && pip install absl-py attrs flatbuffers "protobuf>=4.25.3,<5"'
+HEAVY = "pose_landmark_heavy.tflite"
+HEAVY_SOURCE = f"`npm pack @mediapipe/pose@0.5.1675469404` brings it as package/{HEAVY}"
+
+MARGIN = 1.25
+"""The region's side over what the body reaches, as in the training of the landmark models."""
+FIND_EVERY = 0.25
+"""People who come into the picture are looked for this often, seconds; while there is nobody, in every picture, but those who are
+far off still only this often."""
+FORGET = 1.0
+"""After a gap of so many seconds, or a step back, the people are looked for from the start."""
+OVERLAP = 0.2
+"""Of the squares in which people are looked for, the share that the next one sees again."""
+OUTSIDE = 0.2
+"""Of a joint's score, what is left where the joint is outside the picture, and so guessed."""
+GONE = 0.3
+"""Below this mean score nobody is there: a person who has left the picture, say."""
+SMALLEST = 8
+"""The smallest side of a region, pixels."""
+DOUBLE = 0.06
+"""People whose points are less than this apart in the mean, in sides of the region, are one."""
+
+# Of the packaged graph: the person detector on one picture, and the landmarks of one person in one region. Not the graph as a
+# whole, since that follows one person only and finds nobody who is small in the picture.
+_FIND = """
+input_stream: "IMAGE:image"
+output_stream: "DETECTIONS:found"
+node { calculator: "PoseDetectionCpu" input_stream: "IMAGE:image" output_stream: "DETECTIONS:found" }
+"""
+_LOOK = """
+input_stream: "IMAGE:image"
+input_stream: "ROI:region"
+input_side_packet: "MODEL_COMPLEXITY:model_complexity"
+output_stream: "LANDMARKS:landmarks"
+output_stream: "AUXILIARY_LANDMARKS:reach"
+node {
+  calculator: "PoseLandmarkByRoiCpu"
+  input_stream: "IMAGE:image"
+  input_stream: "ROI:region"
+  input_side_packet: "MODEL_COMPLEXITY:model_complexity"
+  output_stream: "LANDMARKS:landmarks"
+  output_stream: "AUXILIARY_LANDMARKS:reach"
+}
+"""
+
+
+class _Person(NamedTuple):
+    points: np.ndarray  # (33, 3)
+    region: Region  # where to look in the next picture
+
+
+class MediaPipeDetector:
+    """BlazePose of the mediapipe package: 33 points of each person, on the CPU, without a download.
+
+    model: "full" (in the package), "heavy" or the path of a landmark model; None: heavy where its file lies beside the full one,
+    else full. most: no more people than this are followed, the largest first.
+
+    The points are not smoothed in time: the package's filter knows the past only, and the noise is what the lifters were trained on.
+
+    Raises InputError where the package or the model is not there.
+    """
+
+    joints = BLAZEPOSE_33
+
+    def __init__(self, model: str | Path | None = None, most: int = 4) -> None:
+        package = _import_mediapipe()
+        path = _landmark_model(model, Path(package.__file__).parent / "modules" / "pose_landmark")
+        self.name = f"mediapipe {path.stem.removeprefix('pose_landmark_')}"
+        self.most = most
+        self._people: list[_Person] = []
+        self._time = self._found_at = -math.inf
+        self._rect = importlib.import_module("mediapipe.framework.formats.rect_pb2").NormalizedRect
+        black = np.zeros((64, 64, 3), np.uint8)
+        with _quiet():  # what the library has to say comes with the first picture
+            self._finder = _graph(_FIND)
+            self._find(black, far=False)
+            try:
+                self._looker = _graph(_LOOK, path)
+                self._look(black, Region(32, 32, 64, 0))
+            except (RuntimeError, ValueError) as error:
+                raise InputError(f"{path}: is no pose landmark model of mediapipe ({_line(error)[:120]}); give another") from error
+
+    def detect(self, frame: np.ndarray, time: float) -> np.ndarray:
+        """As `Detector.detect`; (P, 33, 3), who is seen longest first."""
+        if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8:
+            raise ValueError(f"a frame is {frame.dtype} {frame.shape}, not uint8 (H, W, 3)")
+        picture = cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+        if not 0 <= time - self._time <= FORGET:
+            self._people, self._found_at = [], -math.inf
+        self._time = time
+        people = [self._look(picture, person.region) for person in self._people]
+        lost = None in people
+        people = _without_doubles([person for person in people if person is not None])
+        due = time - self._found_at >= FIND_EVERY
+        if due or lost or not people:
+            self._found_at = time if due else self._found_at
+            for region in self._find(picture, far=due and not people):
+                if len(people) >= self.most:
+                    break
+                if any(region.same(person.region) for person in people):
+                    continue
+                person = self._look(picture, region)
+                if person is not None:
+                    person = self._look(picture, person.region)  # again, now that it is known better where the person is
+                if person is not None:
+                    people = _without_doubles([*people, person])
+        self._people = people
+        return np.stack([person.points for person in people]) if people else np.zeros((0, self.joints.sources, 3), np.float32)
+
+    def _find(self, picture: np.ndarray, far: bool) -> list[Region]:
+        """Regions in which a person seems to be, the largest first.
+
+        The package's model sees 224 x 224 pixels, in which a person of a third of a wide picture's height is lost: so squares as
+        large as the picture's shorter side are searched too and, where nothing is found, smaller ones (`far`).
+        """
+        height, width = picture.shape[:2]
+        side = max(min(height, width), max(height, width) // 4)
+        found = self._find_in(picture, [(0, 0, width, height), *_tiles(width, height, side)])
+        if far and not found:
+            found = self._find_in(picture, _tiles(width, height, round(0.6 * side)))
+        regions: list[Region] = []
+        for _, region in sorted(found, reverse=True, key=lambda pair: pair[0]):  # of several of one person, the surest
+            if not any(region.same(other) for other in regions):
+                regions.append(region)
+        return sorted(regions, key=lambda region: -region.side)
+
+    def _find_in(self, picture: np.ndarray, tiles: list[tuple[int, int, int, int]]) -> list[tuple[float, Region]]:
+        found = []
+        for x, y, width, height in tiles:
+            tile = np.ascontiguousarray(picture[y : y + height, x : x + width])
+            for detection in self._finder.process(tile).found or ():
+                points = np.array([(point.x * width + x, point.y * height + y) for point in detection.location_data.relative_keypoints])
+                found.append((detection.score[0], Region.around(points[0], points[1])))
+        return found
+
+    def _look(self, picture: np.ndarray, region: Region) -> _Person | None:
+        """The joints of the person in a region; None where there is nobody."""
+        height, width = picture.shape[:2]
+        x, y, side, turn = region
+        if not (side >= SMALLEST and math.isfinite(x + y + side + turn)):
+            return None  # the graph would not outlive it
+        rect = self._rect(x_center=x / width, y_center=y / height, width=side / width, height=side / height, rotation=turn)
+        seen = self._looker.process({"image": picture, "region": rect})
+        if seen.landmarks is None or seen.reach is None:
+            return None
+        points = np.array([(p.x * width, p.y * height, min(p.visibility, p.presence)) for p in seen.landmarks.landmark], np.float32)
+        x, y = points[:, 0], points[:, 1]
+        points[(x < 0) | (y < 0) | (x >= width) | (y >= height), 2] *= OUTSIDE
+        if points[:, 2].mean() < GONE:
+            return None
+        centre, end = (np.array([p.x * width, p.y * height]) for p in seen.reach.landmark[:2])
+        return _Person(points, Region.around(centre, end))
+
+
+def _tiles(width: int, height: int, side: int) -> list[tuple[int, int, int, int]]:
+    """Squares (x, y, width, height) that cover a picture and overlap by OVERLAP or more, cut where the picture is narrower; none where
+    one would be the picture itself."""
+
+    def starts(length: int) -> list[int]:
+        if length <= side:
+            return [0]
+        return [round(start) for start in np.linspace(0, length - side, math.ceil((length - side) / (side * (1 - OVERLAP))) + 1)]
+
+    if max(width, height) <= side:
+        return []
+    return [(x, y, min(width, side), min(height, side)) for y in starts(height) for x in starts(width)]
+
+
+def _without_doubles(people: list[_Person]) -> list[_Person]:
+    """Leave out who lies on somebody before, as when two regions have slipped onto one person."""
+    kept: list[_Person] = []
+    for person in people:
+        apart = [np.linalg.norm(person.points[:, :2] - other.points[:, :2], axis=-1).mean() / other.region.side for other in kept]
+        if min(apart, default=math.inf) > DOUBLE:
+            kept.append(person)
+    return kept
+
+
+def _import_mediapipe() -> Any:
+    """The package mediapipe, of a release that carries what is needed. Raises InputError where there is none."""
+    advice = f"install it by: {INSTALL}"
+    if sys.version_info >= (3, 13):
+        here = f"{sys.version_info[0]}.{sys.version_info[1]}"
+        advice = f"there is no mediapipe {WHEEL} for Python {here}: use Python 3.11 or 3.12, or give --keypoints FILE with 2D keypoints"
+    broken = (ImportError, AttributeError, TypeError)  # the last two: of a wrong protobuf
+    try:
+        package = importlib.import_module("mediapipe")
+    except broken as error:
+        raise InputError(f"mediapipe, which finds the people in the pictures, cannot be imported ({_line(error)}); {advice}") from error
+    try:
+        for module in ("python.solution_base", "python.solutions.pose", "framework.formats.rect_pb2"):
+            importlib.import_module(f"mediapipe.{module}")
+    except broken as error:
+        version = getattr(package, "__version__", "of an unknown version")
+        raise InputError(f"mediapipe {version} lacks what {WHEEL} has of pose models ({_line(error)}); {advice}") from error
+    return package
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _landmark_model(model: str | Path | None, folder: Path) -> Path:
+    """The file of a landmark model, given by name or path; folder: where the package has its own."""
+    full, heavy = folder / "pose_landmark_full.tflite", folder / HEAVY
+    path = {None: heavy if heavy.is_file() else full, "full": full, "heavy": heavy}.get(model, Path(model or ""))
+    if not path.is_file():
+        if path == full:
+            raise InputError(f"{full}: no such file, though it is part of mediapipe {WHEEL}; install it again: {INSTALL}")
+        if path == heavy:
+            raise InputError(f"the model heavy is not in {folder}; {HEAVY_SOURCE}: give that path by --detector_model, or copy it there")
+        raise InputError(f"{path}: no such model; give --detector_model full, heavy or the path of a .tflite file ({HEAVY_SOURCE})")
+    with open(path, "rb") as file:
+        if file.read(8)[4:] != b"TFL3":
+            raise InputError(f"{path}: is no TensorFlow Lite model; give full, heavy or the path of a pose landmark model")
+    return path.resolve()
+
+
+def _graph(text: str, model: Path | None = None) -> Any:
+    """A graph of mediapipe that waits for pictures. model: the landmark model to use in place of the full one in the package, which
+    the graph names itself: so no file has to be written among those of the package."""
+    base = importlib.import_module("mediapipe.python.solution_base")
+    importlib.import_module("mediapipe.python.solutions.pose")  # brings the options of the calculators
+    calculators = importlib.import_module("mediapipe.framework.calculator_pb2")
+    constants = importlib.import_module("mediapipe.calculators.core.constant_side_packet_calculator_pb2")
+    parse = importlib.import_module("google.protobuf.text_format").Parse
+    whole = base.validated_graph_config.ValidatedGraphConfig()
+    whole.initialize(graph_config=parse(text, calculators.CalculatorGraphConfig()))
+    config = calculators.CalculatorGraphConfig()
+    config.ParseFromString(whole.binary_config)  # with the subgraphs in full
+    for node in config.node:
+        if model is not None and node.calculator == "ConstantSidePacketCalculator":
+            for packet in node.options.Extensions[constants.ConstantSidePacketCalculatorOptions.ext].packet:
+                if packet.string_value.endswith("pose_landmark_full.tflite"):
+                    packet.string_value = str(model)
+    return base.SolutionBase(graph_config=config, side_inputs={} if model is None else {"model_complexity": 1})  # 1: full
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep off stderr what the library says in passing (INFO, WARNING and the like), by no switch of its own; the rest is passed on
+    afterwards, unless an InputError says it."""
+    sys.stderr.flush()
+    said = True
+    with tempfile.TemporaryFile() as file:
+        stderr = os.dup(2)
+        os.dup2(file.fileno(), 2)
+        try:
+            yield
+        except InputError:
+            said = False
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+            file.seek(0)
+            lines = file.read().decode(errors="replace").splitlines(keepends=True)
+            if said:
+                os.write(2, "".join(line for line in lines if not re.match(r"(INFO|WARNING)\b|[IW]\d{4} ", line)).encode())
+
+
+# Which detectors there are -----------------------------------------------------------------------------------------------------
+
+DETECTORS: dict[str, Callable[[str | Path | None], Detector]] = {"mediapipe": MediaPipeDetector}
+"""By name: each is called with the model that the user asked for, or None. Another detector joins by a line here."""
+
+
+def create_detector(name: str = "mediapipe", model: str | Path | None = None) -> Detector:
+    """A detector for one video. model: which of the detector's models, or the path of one; None: the best that is there.
+
+    Raises InputError where there is no detector of the name, or it cannot run here.
+    """
+    if name not in DETECTORS:
+        raise InputError(f"detector is {name!r}; there is {', '.join(sorted(DETECTORS))}")
+    return DETECTORS[name](model)
+
+
+# Files of keypoints ------------------------------------------------------------------------------------------------------------
+
+FORMAT = "hot-keypoints 1"
+LAYOUT = "see demo/detect.py for the layout"
+
+
+def write_keypoints(path: str | Path, keypoints: np.ndarray, fps: float, size: tuple[int, int]) -> None:
+    """Write the keypoints of a video: one .npz of plain arrays (no pickles).
+
+    | array | shape | what |
+    |---|---|---|
+    | format | () | "hot-keypoints 1" |
+    | joints | (17,) | the names of the joints, `skeleton.H36M.names` |
+    | keypoints | (P, T, 17, 3) | of P people in T frames: x right, y down in pixels, and score 0..1; 0: the joint was not found |
+    | fps | () | frames per second |
+    | size | (2,) | width and height of the picture in pixels |
+
+    In a frame without the person all its scores are 0. Raises InputError where the file cannot be written.
+    """
+    if keypoints.ndim != 4 or keypoints.shape[2:] != (H36M.joints, 3):
+        raise ValueError(f"keypoints of shape {keypoints.shape} are not (people, frames, {H36M.joints}, 3)")
+    with replacing(path) as temporary, open(temporary, "wb") as file:
+        np.savez(
+            file,
+            format=FORMAT,
+            joints=np.array(H36M.names),
+            keypoints=keypoints.astype(np.float32),
+            fps=float(fps),
+            size=np.array(size, dtype=np.int64),
+        )
+
+
+def read_keypoints(path: str | Path) -> tuple[np.ndarray, float, tuple[int, int]]:
+    """The keypoints (P, T, 17, 3) float32, frames per second and (width, height) of a file in the layout of `write_keypoints`.
+
+    Raises InputError where the file is missing, damaged or of another layout.
+    """
+    path = Path(path)
+    with open_npz(path, make="give the path of a keypoints file", layout=LAYOUT) as field:
+        field.check_format(FORMAT)
+        names, keypoints, size = (field(name) for name in ("joints", "keypoints", "size"))
+        fps = field.above_zero("fps")
+    if keypoints.ndim != 4 or keypoints.dtype.kind not in "fiu" or keypoints.shape[3] != 3:
+        raise InputError(
+            f"{path}: field keypoints is {keypoints.dtype} {keypoints.shape}, "
+            f"not numbers (people, frames, {H36M.joints}, 3): x, y and score; {LAYOUT}"
+        )
+    if keypoints.shape[2] != H36M.joints:
+        raise InputError(
+            f"{path}: field keypoints has {keypoints.shape[2]} joints, not the {H36M.joints} of Human3.6M; "
+            "convert them with demo/convert.py"
+        )
+    if 0 in keypoints.shape:
+        people, frames = keypoints.shape[:2]
+        raise InputError(f"{path}: field keypoints is of {people} people and {frames} frames; give at least one of each")
+    if names.shape != (H36M.joints,) or tuple(names.astype(str).tolist()) != H36M.names:
+        raise InputError(
+            f"{path}: field joints is not the names of the {H36M.joints} joints of Human3.6M in order "
+            "(common/skeleton.py); bring the joints into that order, demo/convert.py has tables"
+        )
+    if size.shape != (2,) or size.dtype.kind not in "fiu" or not np.all(np.isfinite(size) & (size >= 1)):
+        raise InputError(f"{path}: field size is not the picture's width and height in pixels, two numbers of 1 or more; {LAYOUT}")
+    wrong = ~np.isfinite(keypoints)
+    wrong[..., 2] |= (keypoints[..., 2] < 0) | (keypoints[..., 2] > 1)
+    if wrong.any():
+        person, frame, joint, axis = (int(number) for number in np.argwhere(wrong)[0])
+        what = f"{('x', 'y', 'score')[axis]} of {H36M.names[joint]}, person {person}, frame {frame}"
+        raise InputError(
+            f"{path}: field keypoints is {keypoints[person, frame, joint, axis]} ({what}); pixels must be finite and scores 0 to 1, "
+            "give joints that were not found as x 0, y 0 and score 0"
+        )
+    return keypoints.astype(np.float32), fps, (int(size[0]), int(size[1]))

@@ -1,0 +1,80 @@
+"""Who is who from frame to frame: people of single pictures -> one track of keypoints per person."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+FARTHEST = 0.5
+"""People farther apart than this from one frame to the next are not the same, in units of the person's size in the picture."""
+PATIENCE = 1.0
+"""Seconds after which somebody who was out of sight is somebody new."""
+SHORTEST = 0.5
+"""Seconds for which a person must have been seen."""
+
+
+@dataclass
+class _Track:
+    """The frames (numbers) in which one person was seen, and their keypoints (17, 3)."""
+
+    frames: list[int] = field(default_factory=list)
+    people: list[np.ndarray] = field(default_factory=list)
+
+    @property
+    def expected(self) -> np.ndarray:
+        """Where the joints (17, 3) were last."""
+        return self.people[-1]
+
+
+class Tracker:
+    """Takes the people of one picture after another; `tracks` gives them as arrays.
+
+    Each picture's people go to the tracks that they are nearest to, all together as near as can be (Hungarian assignment).
+    """
+
+    def __init__(self, fps: float) -> None:
+        self.fps, self.count = fps, 0
+        self._tracks: list[_Track] = []
+
+    def add(self, people: np.ndarray) -> None:
+        """The people (P, 17, 3) of the next picture, pixels and score; P may be 0."""
+        alive = [track for track in self._tracks if self.count - track.frames[-1] <= PATIENCE * self.fps]
+        taken = set()
+        if alive and len(people):
+            cost = np.array([[distance(track.expected, person) for person in people] for track in alive])  # (tracks, P)
+            for row, column in zip(*linear_sum_assignment(np.minimum(cost, 10 * FARTHEST)), strict=True):
+                if cost[row, column] <= FARTHEST:
+                    self._extend(alive[row], people[column])
+                    taken.add(int(column))
+        for number, person in enumerate(people):
+            if number not in taken:
+                self._tracks.append(_Track())
+                self._extend(self._tracks[-1], person)
+        self.count += 1
+
+    def _extend(self, track: _Track, person: np.ndarray) -> None:
+        track.frames.append(self.count)
+        track.people.append(person)
+
+    def tracks(self, most: int) -> np.ndarray:
+        """The `most` people who were seen longest, longest first -> (P, T, 17, 3), zeros where they were not seen.
+
+        Whoever was seen for less than SHORTEST seconds is left out, unless nobody was seen for longer; P may be 0.
+        """
+        enough = [track for track in self._tracks if len(track.frames) >= SHORTEST * self.fps] or self._tracks
+        chosen = sorted(enough, key=lambda track: -len(track.frames))[:most]
+        keypoints = np.zeros((len(chosen), self.count, 17, 3), np.float32)
+        for person, track in enumerate(chosen):
+            keypoints[person, track.frames] = track.people
+        return keypoints
+
+
+def distance(first: np.ndarray, second: np.ndarray) -> float:
+    """How far apart two people (17, 3) are: the mean over joints that both have, in units of the larger one's size; inf if none."""
+    both = (first[:, 2] > 0) & (second[:, 2] > 0)
+    if not both.any():
+        return np.inf
+    size = max(np.ptp(person[both, :2], axis=0).max() for person in (first, second))
+    return float(np.linalg.norm(first[both, :2] - second[both, :2], axis=-1).mean() / max(size, 1e-6))

@@ -1,0 +1,336 @@
+"""Detectors of the demo: tables to the 17 joints, the detectors' own errors, and files of keypoints."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import sys
+import types
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from common.errors import InputError
+from common.skeleton import H36M
+from common.wild import BONES
+from demo import convert, detect
+from demo.convert import BLAZEPOSE_33, COCO_17, Conversion
+
+TABLES = [COCO_17, BLAZEPOSE_33]
+# For each source joint the one that takes its place in a mirror.
+MIRRORED = {
+    "COCO_17": [0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15],
+    "BLAZEPOSE_33": [0, 4, 5, 6, 1, 2, 3, 8, 7, 10, 9, *(number for left in range(11, 33, 2) for number in (left + 1, left))],
+}
+MEDIAPIPE = importlib.util.find_spec("mediapipe") is not None and sys.version_info < (3, 13)
+needs_mediapipe = pytest.mark.skipif(not MEDIAPIPE, reason="mediapipe is not installed")
+
+
+def points(table: Conversion, seed: int = 1, shape: tuple[int, ...] = ()) -> np.ndarray:
+    """Pixels and scores 0.1 to 1 of random source joints (*shape, sources, 3)."""
+    rng = np.random.default_rng(seed)
+    xy, score = rng.uniform(0, 1000, (*shape, table.sources, 2)), rng.uniform(0.1, 1, (*shape, table.sources, 1))
+    return np.concatenate([xy, score], axis=-1)
+
+
+def standing(table: Conversion) -> np.ndarray:
+    """Somebody who stands upright and faces the camera, as a detector marks adults: metres * 1000, feet at y 0, up is negative."""
+    height = {"ankle": 0, "knee": 410, "hip": 820, "wrist": 800, "elbow": 1060, "shoulder": 1340, "ear": 1550, "eye": 1570}
+    across = {"ankle": 90, "knee": 100, "hip": 105, "wrist": 260, "elbow": 230, "shoulder": 175, "ear": 75, "eye": 32}
+    result = np.ones((table.sources, 3))
+    index = convert._BLAZEPOSE if table is BLAZEPOSE_33 else {part: number for number, part in enumerate(convert._COCO)}
+    for part, number in index.items():
+        side, _, name = part.rpartition(" ")
+        result[number, :2] = (0, -1530) if name == "nose" else ({"left": 1, "right": -1}[side] * across[name], -height[name])
+    return result
+
+
+# Conversion ------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
+def test_tables_move_with_the_person(table: Conversion) -> None:
+    assert table.matrix.shape == (17, table.sources)
+    np.testing.assert_allclose(table.matrix.sum(axis=1), 1, atol=1e-12)
+    given = points(table, shape=(2, 5))
+    moved = given * [3, 3, 1] + [70, -20, 0]
+    expected = convert.convert(given, table) * [3, 3, 1] + [70, -20, 0]
+    np.testing.assert_allclose(convert.convert(moved, table), expected, atol=1e-3)
+    assert convert.convert(given, table).shape == (2, 5, 17, 3)
+    assert convert.convert(given, table).dtype == np.float32
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
+def test_mirrored_in_mirrored_out(table: Conversion) -> None:
+    given = points(table)
+    mirror = [-1, 1, 1]
+    expected = convert.convert(given, table)[list(H36M.mirrored)] * mirror
+    np.testing.assert_allclose(convert.convert(given[MIRRORED[table.name]] * mirror, table), expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
+def test_known_points(table: Conversion) -> None:
+    given = standing(table)
+    pose = dict(zip(H36M.names, convert.convert(given, table), strict=True))
+    for name, x, y in (("LKnee", 100, -410), ("RKnee", -100, -410), ("LFoot", 90, 0), ("RElbow", -230, -1060), ("LWrist", 260, -800)):
+        np.testing.assert_allclose(pose[name], [x, y, 1], atol=1e-3)
+    upwards = [pose[name] for name in ("LFoot", "LKnee", "Hip", "Spine", "Thorax", "Neck/Nose", "Head")]
+    assert np.all(np.diff([joint[1] for joint in upwards]) < 0)
+    assert all(abs(joint[0]) < 1e-3 for joint in upwards[2:])
+    np.testing.assert_allclose(pose["Hip"], (pose["LHip"] + pose["RHip"]) / 2, atol=1e-3)
+    assert pose["LShoulder"][0] > 100 > -100 > pose["RShoulder"][0]
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
+def test_proportions_are_those_of_the_training(table: Conversion) -> None:
+    pose = convert.convert(standing(table), table)[:, :2]
+    length = np.linalg.norm(pose - pose[list(H36M.parents)], axis=-1)[1:]
+    ratio = length / BONES[1:]
+    assert np.abs(ratio / np.median(ratio) - 1).max() < 0.2  # the most for Neck/Nose, which is not seen to stand forward
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
+def test_scores(table: Conversion) -> None:
+    given = points(table)
+    given[:, 2] = 0.5
+    np.testing.assert_allclose(convert.convert(given, table)[:, 2], 0.5, atol=1e-6)
+    wrist, elbow, shoulder = ({part: number for number, part in enumerate(H36M.names)}[name] for name in ("LWrist", "LElbow", "LShoulder"))
+    (source, _), *others = table.parts[wrist]
+    assert not others
+    given[source, 2] = -1  # no detector says so, but below 0 is not found as well
+    found = convert.convert(given, table)[:, 2] > 0
+    assert found.sum() == 16
+    assert not found[wrist]
+    given[table.parts[elbow][0][0], 2] = 0.2
+    assert convert.convert(given, table)[elbow, 2] == pytest.approx(0.2)
+    given[table.parts[shoulder][0][0], 2] = 0
+    score = convert.convert(given, table)[:, 2]
+    assert {H36M.names[joint] for joint in np.flatnonzero(score == 0)} >= {
+        "LShoulder",
+        "RShoulder",
+        "Thorax",
+        "Neck/Nose",
+        "Head",
+        "LWrist",
+    }
+
+
+def test_other_joints_are_refused() -> None:
+    with pytest.raises(ValueError, match="COCO_17"):
+        convert.convert(points(BLAZEPOSE_33), COCO_17)
+
+
+# Detectors -------------------------------------------------------------------------------------------------------------------
+
+
+def refusal(call: Callable[[], object]) -> str:
+    with pytest.raises(InputError) as error:
+        call()
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def test_unknown_detectors_are_told_the_known() -> None:
+    message = refusal(lambda: detect.create_detector("openpose"))
+    assert "openpose" in message
+    assert "mediapipe" in message
+
+
+def without(monkeypatch: pytest.MonkeyPatch, missing: str, package: types.ModuleType | None = None) -> None:
+    """Let imports of `missing`, and of what is in it, fail; `package` stands for mediapipe where that is not missing."""
+    original = importlib.import_module
+
+    def fail(name: str, *rest: object) -> types.ModuleType:
+        if name == missing or name.startswith(f"{missing}."):
+            raise ModuleNotFoundError(f"No module named {name!r}")
+        return package if package is not None and name == "mediapipe" else original(name, *rest)
+
+    monkeypatch.setattr(importlib, "import_module", fail)
+
+
+@pytest.mark.parametrize(("version", "advice"), [((3, 11, 4), "pip install --no-deps"), ((3, 13, 0), "use Python 3.11 or 3.12")])
+def test_without_mediapipe(monkeypatch: pytest.MonkeyPatch, version: tuple[int, int, int], advice: str) -> None:
+    without(monkeypatch, "mediapipe")
+    monkeypatch.setattr(sys, "version_info", version)
+    message = refusal(detect.create_detector)
+    assert advice in message
+    assert ("--keypoints FILE" in message) == (version >= (3, 13))
+
+
+def test_mediapipe_without_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    package = types.ModuleType("mediapipe")
+    package.__version__ = "0.10.99"
+    without(monkeypatch, "mediapipe.python", package)
+    monkeypatch.setattr(sys, "version_info", (3, 12, 0))
+    message = refusal(detect.create_detector)
+    assert "0.10.99" in message
+    assert f"mediapipe=={detect.WHEEL}" in message
+
+
+def test_which_landmark_model(tmp_path: Path) -> None:
+    full, heavy, other = (tmp_path / name for name in ("pose_landmark_full.tflite", "pose_landmark_heavy.tflite", "other.tflite"))
+    assert "install" in refusal(lambda: detect._landmark_model(None, tmp_path))
+    full.write_bytes(b"\0\0\0\0TFL3....")
+    assert detect._landmark_model(None, tmp_path) == full
+    assert detect._landmark_model("full", tmp_path) == full
+    message = refusal(lambda: detect._landmark_model("heavy", tmp_path))
+    assert "@mediapipe/pose@" in message
+    assert f"package/{heavy.name}" in message
+    heavy.write_bytes(b"\0\0\0\0TFL3....")
+    assert detect._landmark_model(None, tmp_path) == heavy
+    assert detect._landmark_model("heavy", tmp_path) == heavy
+    assert detect._landmark_model("full", tmp_path) == full
+    assert str(other) in refusal(lambda: detect._landmark_model(other, tmp_path))
+    other.write_bytes(b"<!DOCTYPE html>")
+    assert "TensorFlow Lite" in refusal(lambda: detect._landmark_model(str(other), tmp_path))
+    assert refusal(lambda: detect._landmark_model("", tmp_path))
+
+
+@pytest.mark.parametrize("size", [(1920, 1080), (1080, 1920), (640, 480), (500, 500), (4000, 300), (1, 1), (300, 2)])
+@pytest.mark.parametrize("share", [1.0, 0.6, 0.25])
+def test_squares_cover_the_picture(size: tuple[int, int], share: float) -> None:
+    width, height = size
+    side = max(1, round(share * max(min(size), max(size) // 4)))
+    tiles = detect._tiles(width, height, side)
+    if not tiles:
+        assert max(size) <= side
+        return
+    covered = np.zeros((height, width), bool)
+    for x, y, wide, high in tiles:
+        assert x >= 0 <= y
+        assert x + wide <= width
+        assert y + high <= height
+        covered[y : y + high, x : x + wide] = True
+    assert covered.all()
+    assert len(tiles) <= (1.3 * width / side + 2) * (1.3 * height / side + 2)
+
+
+def test_regions_point_from_the_hips_to_the_head() -> None:
+    hips = np.array([100.0, 200.0])
+    for along, turn in (((0, -50), 0), ((50, 0), np.pi / 2), ((0, 50), np.pi), ((-50, 0), -np.pi / 2)):
+        region = detect.Region.around(hips, hips + along)
+        assert (region.x, region.y, region.side) == (100, 200, 2 * 50 * detect.MARGIN)
+        assert np.exp(1j * region.turn) == pytest.approx(np.exp(1j * turn))
+    assert region.same(region._replace(x=105))
+    assert not region.same(region._replace(x=200))
+
+
+def test_two_on_one_person_are_one() -> None:
+    def person(shift: float) -> detect._Person:
+        return detect._Person(points(BLAZEPOSE_33) + np.array([shift, 0, 0]), detect.Region(500, 500, 1000, 0))
+
+    kept = detect._without_doubles([person(0), person(20), person(200), person(190)])
+    assert [float(other.points[0, 0] - points(BLAZEPOSE_33)[0, 0]) for other in kept] == pytest.approx([0, 200])
+
+
+@needs_mediapipe
+def test_mediapipe_runs_and_sees_nobody_in_noise(capfd: pytest.CaptureFixture) -> None:
+    detector = detect.create_detector("mediapipe", "full")
+    assert detector.name == "mediapipe full"
+    assert detector.joints is BLAZEPOSE_33
+    noise = np.random.default_rng(1).integers(0, 256, (120, 200, 3), dtype=np.uint8)
+    for second in (0.0, 0.1, 5.0, 0.0):
+        assert detector.detect(noise, second).shape == (0, 33, 3)
+    assert capfd.readouterr() == ("", "")
+    with pytest.raises(ValueError, match="uint8"):
+        detector.detect(noise[..., 0], 6.0)
+
+
+@needs_mediapipe
+def test_mediapipe_refuses_other_models(capfd: pytest.CaptureFixture) -> None:
+    folder = Path(importlib.util.find_spec("mediapipe").origin).parent / "modules"
+    message = refusal(lambda: detect.create_detector("mediapipe", folder / "pose_detection" / "pose_detection.tflite"))
+    assert "no pose landmark model" in message
+    assert capfd.readouterr() == ("", "")
+
+
+@needs_mediapipe
+@pytest.mark.skipif("HOT_SAMPLE_VIDEO" not in os.environ, reason="HOT_SAMPLE_VIDEO names no video with people")
+def test_mediapipe_finds_the_people_of_a_video() -> None:
+    video = importlib.import_module("cv2").VideoCapture(os.environ["HOT_SAMPLE_VIDEO"])
+    detector, people = detect.create_detector("mediapipe", "full"), []
+    for number in range(60):
+        there, frame = video.read()
+        if not there:
+            break
+        people.append(detector.detect(frame, number / 30))
+    found = [picture[0] for picture in people if len(picture)]
+    assert len(found) > 0.5 * len(people)
+    pose = convert.convert(np.stack(found), detector.joints)
+    height, width = frame.shape[:2]
+    assert np.median(pose[..., 2]) > 0.5
+    middle = np.median(pose[..., :2], axis=(0, 1))
+    assert 0 < middle[0] < width
+    assert 0 < middle[1] < height
+
+
+# Files of keypoints ----------------------------------------------------------------------------------------------------------
+
+
+def clip() -> np.ndarray:
+    """Two people in six frames (2, 6, 17, 3); the second is away in two of them."""
+    keypoints = convert.convert(points(COCO_17, shape=(2, 6)), COCO_17)
+    keypoints[1, 2:4] = 0
+    return keypoints
+
+
+def test_keypoints_round_trip(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "clip.npz"
+    detect.write_keypoints(path, clip(), 29.97, (640, 480))
+    keypoints, fps, size = detect.read_keypoints(path)
+    np.testing.assert_array_equal(keypoints, clip())
+    assert (keypoints.dtype, fps, size) == (np.float32, 29.97, (640, 480))
+    with pytest.raises(ValueError, match="people"):
+        detect.write_keypoints(path, clip()[0], 30, (640, 480))
+
+
+def spoiled(value: float, axis: int) -> np.ndarray:
+    keypoints = clip()
+    keypoints[1, 4, 16, axis] = value
+    return keypoints
+
+
+BAD = {
+    "another format": ({"format": "hot-motion 1"}, "format"),
+    "no size": ({"size": None}, "size is missing"),
+    "no keypoints": ({"keypoints": None}, "keypoints is missing"),
+    "objects": ({"keypoints": np.array([None])}, "keypoints"),
+    "33 joints": ({"keypoints": np.zeros((1, 4, 33, 3))}, "demo/convert.py"),
+    "one person without its axis": ({"keypoints": clip()[0]}, r"\(people, frames, 17, 3\)"),
+    "no score": ({"keypoints": clip()[..., :2]}, "score"),
+    "text": ({"keypoints": clip().astype(str)}, "numbers"),
+    "nobody": ({"keypoints": clip()[:0]}, "0 people"),
+    "no frame": ({"keypoints": clip()[:, :0]}, "0 frames"),
+    "NaN": ({"keypoints": spoiled(np.nan, 0)}, "nan .x of RWrist, person 1, frame 4."),
+    "infinity": ({"keypoints": spoiled(np.inf, 1)}, "inf .y of RWrist"),
+    "score in percent": ({"keypoints": spoiled(87, 2)}, "87.0 .score of RWrist"),
+    "negative score": ({"keypoints": spoiled(-0.5, 2)}, "score of RWrist"),
+    "COCO's order": ({"joints": np.array(convert._COCO)}, "joints"),
+    "no frame rate": ({"fps": 0.0}, "fps"),
+    "size of one number": ({"size": 640}, "size"),
+    "size of nothing": ({"size": [640, 0]}, "size"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_keypoints_files(name: str, tmp_path: Path) -> None:
+    change, said = BAD[name]
+    path = tmp_path / "bad.npz"
+    good = {"format": detect.FORMAT, "joints": np.array(H36M.names), "keypoints": clip(), "fps": 30.0, "size": [640, 480]}
+    np.savez(path, **{field: value for field, value in (good | change).items() if value is not None})
+    with pytest.raises(InputError, match=said) as error:
+        detect.read_keypoints(path)
+    assert str(error.value).startswith(str(path))
+
+
+def test_no_keypoints_file(tmp_path: Path) -> None:
+    assert "no such file" in refusal(lambda: detect.read_keypoints(tmp_path / "none.npz"))
+    (tmp_path / "text.npz").write_text("hello")
+    assert "text.npz" in refusal(lambda: detect.read_keypoints(tmp_path / "text.npz"))
+    (tmp_path / "folder").mkdir()
+    assert refusal(lambda: detect.read_keypoints(tmp_path / "folder"))
+    blocked = tmp_path / "text.npz" / "clip.npz"
+    assert "cannot be written" in refusal(lambda: detect.write_keypoints(blocked, clip(), 30, (640, 480)))

@@ -1,0 +1,64 @@
+"""People who cross, leave, come back and flicker keep or lose their tracks as they should."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from demo.track import Tracker, distance
+
+BODY = np.random.default_rng(0).uniform(-40, 40, (17, 2)) * [0.5, 1.5]
+
+
+def person(x: float, y: float = 200, scale: float = 1.0) -> np.ndarray:
+    """A body around (x, y) -> (17, 3)."""
+    return np.concatenate([BODY * scale + [x, y], np.full((17, 1), 0.9)], axis=1)
+
+
+def tracked(frames: list[list[np.ndarray]], most: int = 4, fps: float = 10) -> np.ndarray:
+    tracker = Tracker(fps)
+    for people in frames:
+        tracker.add(np.array(people).reshape(-1, 17, 3))
+    return tracker.tracks(most)
+
+
+def test_the_order_in_a_picture_does_not_matter() -> None:
+    rng = np.random.default_rng(1)
+    frames = [[person(100 + 3 * t), person(400 - 2 * t)] for t in range(20)]
+    shuffled = [[people[i] for i in rng.permutation(2)] for people in frames]
+    found = tracked(shuffled)
+    assert found.shape == (2, 20, 17, 3)
+    ways = sorted(found[:, :, :, 0].mean(axis=2).tolist())
+    expected = sorted(np.array(frames)[..., 0].mean(axis=2).T.tolist())
+    np.testing.assert_allclose(ways, expected, atol=1e-3)
+
+
+def test_a_short_absence_keeps_the_track_and_a_long_one_does_not() -> None:
+    here = [person(100)]
+    assert len(tracked([here] * 8 + [[]] * 5 + [here] * 8)) == 1
+    found = tracked([here] * 8 + [[]] * 15 + [here] * 8)
+    assert len(found) == 2
+    assert [(row[..., 2] > 0).any(axis=1).sum() for row in found] == [8, 8]
+
+
+def test_who_is_far_away_is_somebody_else() -> None:
+    assert len(tracked([[person(100)]] * 8 + [[person(300)]] * 8)) == 2
+
+
+def test_a_flicker_is_left_out_and_most_are_kept_by_length() -> None:
+    frames = [[person(100)] + ([person(500)] if t == 4 else []) + ([person(800)] if t > 5 else []) for t in range(20)]
+    found = tracked(frames)
+    assert [int((row[..., 2] > 0).any(axis=1).sum()) for row in found] == [20, 14]
+    assert len(tracked(frames, most=1)) == 1
+    assert len(tracked([[], [person(1)], []])) == 1  # nobody was there for longer
+
+
+def test_nobody() -> None:
+    assert tracked([[], []]).shape == (0, 2, 17, 3)
+
+
+def test_distance_counts_common_joints_only() -> None:
+    first, second = person(100), person(110)
+    second[3] = 0
+    assert distance(first, second) == pytest.approx(10 / np.ptp(BODY[np.arange(17) != 3], axis=0).max(), rel=1e-6)
+    assert distance(first, 0 * second) == np.inf
