@@ -1,9 +1,9 @@
-# `make sample`: a first run on a fresh machine.  `make test`: the tests.  `make install`: only .venv.
+# `make demo`: sample footage to 3D motion.  `make sample`: a first training.  `make test`: the tests.  `make install`: only .venv.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: install sample test
+.PHONY: install demo sample test
 
 install: $(VENV)/installed
 
@@ -12,6 +12,19 @@ $(VENV)/installed: requirements.txt tests/requirements.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet -r requirements.txt -r tests/requirements.txt
 	touch $@
+
+# mediapipe declares more than its pose part uses; --no-deps leaves that out. It has no wheel for Python 3.13, of which the demo tells.
+demo: install demo/video/sample_video.mp4
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet -r demo/requirements.txt
+	-$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps mediapipe==0.10.21
+	$(BIN)/python demo/vis.py --video sample_video.mp4
+
+# The footage of the package Sports2D (BSD-3-Clause): taken out of its wheel, not installed.
+demo/video/sample_video.mp4: | install
+	mkdir -p $(VENV)/sample demo/video
+	$(BIN)/python -m pip download --disable-pip-version-check --quiet --no-deps --dest $(VENV)/sample sports2d==0.8.34
+	cd $(VENV)/sample && $(abspath $(BIN))/python -m zipfile -e sports2d-0.8.34-*.whl .
+	cp $(VENV)/sample/Sports2D/Demo/demo.mp4 $@
 
 sample: install
 	$(BIN)/python dataset/prepare_toy.py
