@@ -1,0 +1,182 @@
+"""Which kind of model learns most in a given time on one CPU core (recipe `wild`), and what HoT costs at equal steps.
+
+    OMP_NUM_THREADS=1 python benchmark/compare_wild.py
+
+needs dataset/motion_cmu.npz and dataset/wild_test.npz (dataset/README.md). First a model of each kind trains for the same CPU time;
+then MHFormer and HoT w. MHFormer for the same steps, with three seeds each. Every training is a process of its own, whose scores
+stay in benchmark/results/wild/NAME.json: what is there is not trained again. Prints both tables and draws P-MPJPE against GFLOPs.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+import json
+import statistics
+import subprocess
+import tempfile
+import time
+from dataclasses import dataclass
+
+import torch
+from matplotlib.figure import Figure
+
+from common.arguments import Parser, number
+from common.errors import InputError, exit_on_input_error
+from common.files import replacing, write_text
+from common.recipes import WILD, prepare
+from common.wild import WildDataset
+from common.world_motion import read_world_motion
+from model import create_model
+from model.complexity import gflops
+
+RESULTS = ROOT / "benchmark" / "results" / "wild"
+FRAMES = 45
+BATCH = WILD.defaults["batch_size"]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A model of the comparison: the entry script that trains it, its name and sizes."""
+
+    label: str
+    script: str
+    model: str
+    sizes: dict[str, int]
+
+
+KINDS = {
+    "mixste": Kind("MixSTE", "main_mixste.py", "mixste.mixste", {"channel": 64, "d_hid": 128, "depth": 4}),
+    "hot_mixste": Kind(
+        "HoT w. MixSTE", "main_mixste.py", "mixste.hot_mixste", {"channel": 64, "depth": 4, "token_num": 15, "layer_index": 1}
+    ),
+    "mhformer": Kind("MHFormer", "main_mhformer.py", "mhformer.mhformer", {"channel": 192, "d_hid": 384}),
+    "hot_mhformer": Kind(
+        "HoT w. MHFormer", "main_mhformer.py", "mhformer.hot_mhformer", {"channel": 192, "d_hid": 384, "token_num": 20, "layer_index": 0}
+    ),
+    "hot_motionbert": Kind(
+        "HoT w. MotionBERT", "main_mixste.py", "motionbert.hot_motionbert", {"channel": 64, "depth": 3, "token_num": 15, "layer_index": 1}
+    ),
+}
+PAIR = ("mhformer", "hot_mhformer")
+SEEDS = (1, 2, 3)
+
+
+def build(kind: Kind) -> torch.nn.Module:
+    """The untrained model of a kind, as the recipe starts it."""
+    model = create_model(kind.model, frames=FRAMES, in_channels=WILD.normaliser.in_channels, **kind.sizes)
+    prepare(model, WILD, fresh=True)
+    return model
+
+
+def seconds_per_step(kind: Kind, data: WildDataset, steps: int = 8) -> float:
+    """CPU seconds of one training step, its batch included: the median of `steps`, after one that does not count."""
+    model, taken = build(kind).train(), []
+    optimizer = WILD.optimizer(model.parameters(), 1e-4)
+    for step in range(steps + 1):
+        started = time.process_time()
+        batch = data[list(range(step * BATCH, (step + 1) * BATCH))]
+        optimizer.zero_grad()
+        WILD.loss(model(batch.pose_2d).pose, batch.pose_3d).backward()
+        optimizer.step()
+        taken.append(time.process_time() - started)
+    return statistics.median(taken[1:])
+
+
+def train(name: str, kind: Kind, windows: int, stride: int, seed: int, root: Path) -> dict:
+    """Train one epoch of `windows` windows, unless that is done, and return what was measured."""
+    path = RESULTS / f"{name}.json"
+    if not path.exists():
+        with tempfile.TemporaryDirectory() as folder:
+            flags = {"recipe": "wild", "root_path": root, "model": kind.model, "frames": FRAMES, **kind.sizes, "stride": stride,
+                     "nepoch": 1, "seed": seed, "checkpoint": f"{folder}/run", "results": f"{folder}/scores.json"}  # fmt: skip
+            command = [
+                sys.executable,
+                str(ROOT / kind.script),
+                *(text for flag, value in flags.items() for text in (f"--{flag}", str(value))),
+            ]
+            started = time.time()
+            if subprocess.run(command).returncode:
+                raise InputError(f"the training of {name} failed; see above")
+            scores = json.loads(Path(folder, "scores.json").read_text())
+        keep = ("mpjpe", "p_mpjpe", "n_mpjpe", "mpjve", "acceleration", "model", "sizes", "parameters", "source", "actions")
+        row = {key: scores[key] for key in keep} | {
+            "label": kind.label, "seed": seed, "steps": -(-windows // BATCH), "minutes": round((time.time() - started) / 60, 1),
+            "gflops": gflops(build(kind))[0],
+        }  # fmt: skip
+        write_text(path, json.dumps(row, indent=1) + "\n")
+    return json.loads(path.read_text())
+
+
+def table(rows: list[dict]) -> str:
+    """One line per training."""
+    lines = [f"{'':18} {'parameters':>10} {'GFLOPs':>7} {'steps':>6} {'minutes':>7} {'MPJPE':>7} {'P-MPJPE':>7} {'MPJVE':>6} {'Accel':>6}"]
+    for row in rows:
+        numbers = f"{row['parameters']:10,} {row['gflops']:7.3f} {row['steps']:6} {row['minutes']:7.1f} {row['mpjpe']:7.1f}"
+        lines.append(f"{row['label']:18} {numbers} {row['p_mpjpe']:7.1f} {row['mpjve']:6.2f} {row['acceleration']:6.2f}")
+    return "\n".join(lines)
+
+
+def summary(rows: dict[str, list[dict]]) -> str:
+    """Mean and standard deviation over the seeds of each kind, and HoT against plain."""
+    lines, means = [], {}
+    for name, runs in rows.items():
+        cells = []
+        for metric in ("mpjpe", "p_mpjpe", "acceleration"):
+            values = [run[metric] for run in runs]
+            means[name, metric] = statistics.mean(values)
+            cells.append(f"{metric} {means[name, metric]:.2f} +- {statistics.stdev(values):.2f}")
+        lines.append(f"{KINDS[name].label:18} {len(runs)} seeds, {runs[0]['steps']} steps: {', '.join(cells)}")
+    plain, hot = rows
+    shares = [f"{metric} {means[hot, metric] / means[plain, metric] - 1:+.1%}" for metric in ("mpjpe", "p_mpjpe")]
+    lines.append(f"HoT against plain: {', '.join(shares)} at {rows[hot][0]['gflops'] / rows[plain][0]['gflops']:.0%} of the GFLOPs")
+    return "\n".join(lines)
+
+
+def draw(rows: list[dict], title: str) -> Figure:
+    """P-MPJPE against GFLOPs of a window."""
+    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    axes = figure.subplots()
+    for row in rows:
+        axes.plot(row["gflops"], row["p_mpjpe"], marker="o" if row["label"].startswith("HoT") else "s", linestyle="", color="C0")
+        axes.annotate(row["label"], (row["gflops"], row["p_mpjpe"]), xytext=(6, 4), textcoords="offset points")
+    axes.set(xlabel=f"GFLOPs of a window of {FRAMES} frames", ylabel="P-MPJPE, mm", title=title)
+    axes.margins(x=0.2, y=0.15)
+    axes.grid(alpha=0.3)
+    return figure
+
+
+def main() -> None:
+    """Train what is missing, print the tables, draw the figure."""
+    parser = Parser(description=__doc__.splitlines()[0])
+    parser.add_argument("--minutes", type=number(float, 0, above=True), default=6.0, help="of training, each (default: 6)")
+    parser.add_argument(
+        "--root_path", default=str(ROOT / "dataset"), help="folder of the data files (default: dataset/ of this repository)"
+    )
+    parser.add_argument("--output", default=str(ROOT / "figure" / "wild_kinds.png"), help="figure (default: figure/wild_kinds.png)")
+    args = parser.parse_args()
+    root = Path(args.root_path)
+    clips, fps, _ = read_world_motion(root / "motion_cmu.npz", "train")
+    data = WildDataset(clips, fps, WILD.normaliser, FRAMES, 1, seed=0)
+    rows, chosen = {}, {}
+    for name, kind in KINDS.items():
+        # One epoch, whose length the stride between windows sets.
+        stride = max(1, round(len(data) * seconds_per_step(kind, data) / BATCH / (60 * args.minutes)))
+        chosen[name] = stride
+        rows[name] = train(name, kind, len(WildDataset(clips, fps, WILD.normaliser, FRAMES, stride, 0)), stride, SEEDS[0], root)
+    stride = chosen[PAIR[0]]
+    windows = len(WildDataset(clips, fps, WILD.normaliser, FRAMES, stride, 0))
+    pair = {name: [train(f"{name}_seed{seed}", KINDS[name], windows, stride, seed, root) for seed in SEEDS[1:]] for name in PAIR}
+    pair[PAIR[0]].insert(0, rows[PAIR[0]])
+    pair[PAIR[1]].insert(0, train(f"{PAIR[1]}_seed{SEEDS[0]}", KINDS[PAIR[1]], windows, stride, SEEDS[0], root))
+    print(table(list(rows.values())), "", table([run for runs in pair.values() for run in runs]), "", summary(pair), sep="\n")
+    with replacing(args.output) as temporary:
+        draw(list(rows.values()), f"{args.minutes:g} minutes of training each, wild_test").savefig(temporary, dpi=110)
+
+
+if __name__ == "__main__":
+    exit_on_input_error(main)
