@@ -52,6 +52,50 @@ def select_by_cluster(features: Tensor, keep: int, always: Tensor | None = None)
         return _largest(score, keep, always)
 
 
+def select_by_attention(scores: Tensor, keep: int, always: Tensor | None = None) -> Tensor:
+    """The `keep` frames that receive the most temporal attention (H2OT, TPAMI 2025: TPA).
+
+    scores: (B, F), `layers.attention_received`. always: as for `select_by_cluster`. Of equal scores the earlier frame is kept.
+    """
+    return _largest(scores.detach(), keep, always)
+
+
+@torch.no_grad()
+def select_by_motion(pose: Tensor, keep: int, always: Tensor | None = None) -> Tensor:
+    """The `keep` frames with the largest motion of the input pose (H2OT, TPAMI 2025: TPMo).
+
+    pose: (B, F, J, 2 or more), x and y first. The motion of a frame is the mean distance of its joints from where they were in the
+    frame before; the first frame, which has none before, counts as the second. always: as for `select_by_cluster`.
+    """
+    if pose.shape[1] > 1:
+        xy = pose[..., :2].to(torch.promote_types(pose.dtype, torch.float32))  # a score is no place
+        step = xy.diff(dim=1).square().sum(dim=-1).sqrt().mean(dim=-1)  # (B, F - 1)
+        score = torch.cat([step[:, :1], step], dim=1)  # (B, F)
+    else:
+        score = pose.new_zeros(pose.shape[:2])  # (B, 1)
+    return _largest(score, keep, always)
+
+
+@torch.no_grad()
+def select_by_uniform(x: Tensor, keep: int, always: Tensor | None = None) -> Tensor:
+    """`keep` frames evenly spaced from the first to the last, both included (H2OT, TPAMI 2025: TPS); one frame is the middle one.
+
+    x: (B, F, ...), of which shape and device alone count. always: as for `select_by_cluster`; the samples that are nearest to a
+    frame that must stay make room for it. Halves are rounded up.
+    """
+    batch, count = x.shape[:2]
+    gaps = max(keep - 1, 1)
+    first = torch.arange(keep, device=x.device) * 2 * (count - 1)  # whole numbers: no rounding to differ between devices
+    sample = (first + gaps) // (2 * gaps) if keep > 1 else torch.full_like(first, (count - 1) // 2)  # (keep,)
+    if always is None:
+        return sample.expand(batch, -1)  # (B, keep)
+    number = torch.arange(count, device=x.device)
+    apart = (number[:, None] - number).abs()  # (F, F)
+    score = apart.expand(batch, -1, -1).masked_fill(~always[:, None], count).amin(dim=2)  # (B, F): to the next frame that must stay
+    score = score.masked_fill(~torch.isin(number, sample), -1)
+    return _largest(score.float(), keep, always)
+
+
 def _largest(score: Tensor, keep: int, always: Tensor | None) -> Tensor:
     """The `keep` largest of score (B, F), the frames of `always` first, ties to the earlier frame -> (B, keep), sorted."""
     if always is not None:
@@ -60,4 +104,9 @@ def _largest(score: Tensor, keep: int, always: Tensor | None) -> Tensor:
     return order[:, :keep].sort(dim=1).values
 
 
-SELECTORS = {"cluster": select_by_cluster}
+SELECTORS = {
+    "cluster": select_by_cluster,
+    "attention": select_by_attention,
+    "motion": select_by_motion,
+    "uniform": select_by_uniform,
+}
