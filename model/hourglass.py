@@ -85,11 +85,11 @@ class PoseTransformer(nn.Module, ABC):
     centre_only = False
     """Whether the published evaluation scores the centre frame alone, whatever the stride."""
 
-    def __init__(self, frames: int, joints: int, in_channels: int, depth: int, plan: Hourglass, last_stage: int | None = None) -> None:
+    def __init__(self, frames: int, joints: int, in_channels: int, depth: int, plan: Hourglass) -> None:
         super().__init__()
         if in_channels not in (2, 3):
             raise InputError(f"in_channels is {in_channels}; it must be 2 (x, y) or 3 (x, y, score)")
-        check_plan(plan, frames, self.first_stage, depth - 1 if last_stage is None else last_stage)
+        check_plan(plan, frames, self.first_stage, depth - 1)
         self.frames, self.joints, self.in_channels, self.depth, self.plan = frames, joints, in_channels, depth, plan
 
     def add_hourglass(self, channel: int, heads: int, qkv_bias: bool = True) -> None:

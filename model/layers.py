@@ -63,18 +63,14 @@ def attend(q: Tensor, k: Tensor, v: Tensor, heads: int, axis: int) -> Tensor:
 def attention_received(q: Tensor, k: Tensor, heads: int, axis: int) -> Tensor:
     """How much attention each key gets along `axis`: the mean over heads, queries and the other token axes.
 
-    q, k: (B, N, ..., C) as `attend` takes them. Returns (B, N), at least float32; its rows sum to 1. A head at a time, since all
-    weights at once would take `heads` times the memory.
+    q, k: (B, N, ..., C) as `attend` takes them. Returns (B, N), at least float32; its rows sum to 1. One of the other tokens at a
+    time: the weights of all of them would neither fit the caches nor, for a large batch, the memory.
     """
     width = q.shape[-1] // heads
-    q, k = (t.to(torch.promote_types(t.dtype, torch.float32)).movedim(axis, -2) for t in (q, k))  # (B, ..., N, C)
-    q, k = (t.reshape(len(t), -1, *t.shape[-2:]) for t in (q * width**-0.5, k))  # (B, S, N, C)
-    total = q.new_zeros(len(q), q.shape[2])  # (B, N)
+    q, k = (t.to(torch.promote_types(t.dtype, torch.float32)).movedim(axis, 1).flatten(2) for t in (q, k))  # (B, N, S * C)
+    q, k = (t.unflatten(-1, (-1, heads, width)).permute(2, 0, 3, 1, 4) for t in (q * width**-0.5, k))  # (S, B, heads, N, width)
     with torch.autocast(q.device.type, enabled=False):
-        for part in (slice(first, first + width) for first in range(0, q.shape[-1], width)):
-            weights = (q[..., part] @ k[..., part].mT).softmax(dim=-1)  # (B, S, N, N)
-            total += weights.mean(dim=(1, 2))
-    return total / heads
+        return sum((one @ other.mT).softmax(dim=-1).mean(dim=(1, 2)) for one, other in zip(q, k, strict=True)) / len(q)  # (B, N)
 
 
 class Attention(nn.Module):

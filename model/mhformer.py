@@ -98,7 +98,7 @@ class HypothesisTransformer(nn.Module):
 
 
 class MHFormer(PoseTransformer):
-    """Three hypotheses per frame are the tokens; the layers that may prune are the SHR blocks."""
+    """Three hypotheses per frame are the tokens; its layers are the SHR blocks and the CHI block that ends them."""
 
     def __init__(
         self,
@@ -112,7 +112,7 @@ class MHFormer(PoseTransformer):
         heads: int = 8,
         depth: int = 3,
     ) -> None:
-        super().__init__(frames, joints, in_channels, depth, plan, last_stage=depth - 2)
+        super().__init__(frames, joints, in_channels, depth, plan)
         check_width(channel, heads)
         if frames % ENCODER_HEADS:
             raise InputError(f"frames is {frames}; for MHFormer it must be an odd multiple of {ENCODER_HEADS} (27, 81, 243, 351 ...)")
@@ -216,7 +216,7 @@ def h2ot_mhformer(
     d_hid: int = 1024,
     joints: int = 17,
     in_channels: int = 2,
-    prune: str = "0:175,1:117",
+    prune: str = "1:117,2:59",
     select: str = "uniform",
     recover: str = "interpolation",
 ) -> MHFormer:

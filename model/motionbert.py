@@ -70,9 +70,9 @@ class MotionBERT(PoseTransformer):
         return self.joints_embed(pose_2d) + self.pos_embed[:, None] + self.temp_embed  # (B, F, J, C)
 
     def stage(self, layer: int, x: Tensor, scores: bool = False) -> Tensor | tuple[Tensor, Tensor]:
-        received = [] if scores else None
-        x = fuse(self.blocks_st[layer](x, received), self.blocks_ts[layer](x, received), self.ts_attn[layer])
-        return (x, torch.stack(received).mean(dim=0)) if scores else x
+        received = [] if scores else None  # of the stream that attends over time last; both would cost twice as much
+        x = fuse(self.blocks_st[layer](x, received), self.blocks_ts[layer](x), self.ts_attn[layer])
+        return (x, received[0]) if scores else x
 
     def finish(self, x: Tensor) -> Tensor:
         return self.norm(x)

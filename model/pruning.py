@@ -29,24 +29,24 @@ def select_by_cluster(features: Tensor, keep: int, always: Tensor | None = None)
     """
     precision = torch.float32 if features.device.type == "mps" else torch.float64
     with torch.autocast(features.device.type, enabled=False):
-        x = features.to(precision)
-        x = x - x.mean(dim=1, keepdim=True)  # a Gram matrix of centred points loses far fewer digits
+        # A Gram matrix of centred points loses far fewer digits. Features of lower precision are widened in the same pass.
+        x = features - features.mean(dim=1, keepdim=True, dtype=precision)  # (B, F, D)
         gram = x @ x.mT  # (B, F, F)
         square = gram.diagonal(dim1=1, dim2=2)  # (B, F)
         distance = (square[:, :, None] + square[:, None, :] - (gram + gram.mT)) / x.shape[-1]  # (B, F, F), squared
         # The Gram matrix leaves rounding where frames are equal; below its noise a distance is zero, so that ties are ties.
         noise = 1e3 * torch.finfo(precision).eps * square.amax(dim=1)[:, None, None] / x.shape[-1]  # (B, 1, 1)
-        distance = distance.masked_fill(distance <= noise, 0)
+        distance = distance * (distance > noise)  # its diagonal is exactly zero
+        largest = distance.amax(dim=(1, 2))  # (B,)
         count = x.shape[1]
-        itself = torch.eye(count, dtype=torch.bool, device=x.device)
+        distance.diagonal(dim1=1, dim2=2).fill_(torch.inf)
         # The point itself is one of the two nearest, at distance zero: the mean is half of its nearest neighbour's.
-        nearest = distance.masked_fill(itself, torch.inf).amin(dim=2) if count > 1 else torch.zeros_like(square)
+        nearest = distance.amin(dim=2) if count > 1 else torch.zeros_like(square)
         log_density = -nearest / 2  # (B, F); logarithms cannot underflow
         number = torch.arange(count, device=x.device)
         ours, theirs = log_density[:, :, None], log_density[:, None, :]
         denser = (theirs > ours) | ((theirs == ours) & (number[None, :] < number[:, None]))  # (B, F, F)
-        parent = distance.masked_fill(~denser, torch.inf).amin(dim=2)  # (B, F), squared; inf for the densest
-        largest = distance.masked_fill(itself, 0).amax(dim=(1, 2))  # (B,)
+        parent = torch.where(denser, distance, torch.inf).amin(dim=2)  # (B, F), squared; inf for the densest
         parent = torch.where(parent.isinf(), largest[:, None], parent)
         score = parent.log() / 2 + log_density
         return _largest(score, keep, always)

@@ -21,7 +21,7 @@ SMALL = {
     "mhformer.mhformer": {"frames": 27, "channel": 16, "d_hid": 24},
     "mhformer.tpc_mhformer": {"frames": 45, "channel": 16, "d_hid": 24, "token_num": 11, "layer_index": 1},
     "mhformer.hot_mhformer": {"frames": 45, "channel": 16, "d_hid": 24, "token_num": 11, "layer_index": 1},
-    "mhformer.h2ot_mhformer": {"frames": 45, "channel": 16, "d_hid": 24, "prune": "0:23,1:11"},
+    "mhformer.h2ot_mhformer": {"frames": 45, "channel": 16, "d_hid": 24, "prune": "1:23,2:10"},
     "motionbert.motionbert": {"frames": 9, "channel": 16, "depth": 3},
     "motionbert.hot_motionbert": {"frames": 9, "channel": 16, "token_num": 5, "layer_index": 1, "depth": 3},
     "motionbert.h2ot_motionbert": {"frames": 9, "channel": 16, "depth": 3, "prune": "1:7,2:4"},
