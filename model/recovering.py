@@ -26,7 +26,8 @@ def recover_by_interpolation(pose: Tensor, frames: Tensor, count: int) -> Tensor
     """
     number, left, right = _neighbours(frames, count)
     start, end = frames.gather(1, left), frames.gather(1, right)  # (B, count) frame numbers
-    weight = ((number - start) / (end - start).clamp(min=1)).clamp(0, 1).to(pose.dtype)  # (B, count)
+    passed, gap = (n.to(torch.promote_types(pose.dtype, torch.float32)) for n in (number - start, (end - start).clamp(min=1)))
+    weight = (passed / gap).clamp(0, 1).to(pose.dtype)  # (B, count)
     return torch.lerp(gather_frames(pose, left), gather_frames(pose, right), weight[..., None, None])  # (B, count, J, 3)
 
 
