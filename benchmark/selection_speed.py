@@ -3,7 +3,7 @@
     python benchmark/selection_speed.py
 
 Every backbone runs its H2OT variant's schedule with each selector, one window at a time. Timed within the same pass: the whole
-pass, and what the selection does in it (features of the frames, attention received, choice, rows taken), both in time of the
+pass, and what the selection does in it (features of the frames, attention received, choice), both in time of the
 processor, which other programs do not lengthen much. Shown: milliseconds of the pass and of its selection, and their ratio, each
 the median over the rounds. The aim is a ratio under 3 %.
 """
@@ -24,7 +24,7 @@ import torch
 
 from common.arguments import Parser, number
 from common.errors import exit_on_input_error
-from model import PoseTransformer, create_model, hourglass, layers, list_models
+from model import PoseTransformer, create_model, layers, list_models
 from model.pruning import SELECTORS
 
 
@@ -32,15 +32,12 @@ class Clock:
     """Adds up the seconds spent inside the functions that it wraps."""
 
     seconds = 0.0
-    running = False
 
     def wrap(self, function: Callable) -> Callable:
         def timed(*args: object, **kwargs: object) -> object:
-            if self.running:  # one of them calls another
-                return function(*args, **kwargs)
-            self.running, start = True, time.process_time()
+            start = time.process_time()
             result = function(*args, **kwargs)
-            self.running, self.seconds = False, self.seconds + time.process_time() - start
+            self.seconds += time.process_time() - start
             return result
 
         return timed
@@ -48,8 +45,8 @@ class Clock:
 
 @contextmanager
 def selection_timed(clock: Clock) -> Iterator[None]:
-    """Let `clock` run while a model selects. What it does for that is in these three places and nowhere else."""
-    places = ((PoseTransformer, "select"), (hourglass, "gather_frames"), (layers, "attention_received"))
+    """Let `clock` run while a model selects. What it does for that is in these two places and nowhere else."""
+    places = ((PoseTransformer, "select"), (layers, "attention_received"))
     before = [getattr(owner, name) for owner, name in places]
     for (owner, name), function in zip(places, before, strict=True):
         setattr(owner, name, clock.wrap(function))

@@ -184,11 +184,13 @@ def check_plan(plan: Hourglass, frames: int, first: int, last: int) -> None:
         said = f"prune is {plan.text!r}, which makes" if plan.text else f"the stages {plan.stages} make"
         raise InputError(f"{said} no plan; each stage must come later than the one before and keep no more frames")
     for layer, keep in plan.stages:
-        where = f"prune is {plan.text!r}; in {layer}:{keep} " if plan.text else ""
+        place, count = f"layer_index is {layer}", f"token_num is {keep}"
+        if plan.text:
+            place, count = f"prune is {plan.text!r}, with layer {layer}", f"prune is {plan.text!r}, with {keep} frames"
         if not first <= layer <= last:
-            raise InputError(f"{where}layer_index is {layer}; this model prunes before layers {first} to {last}")
+            raise InputError(f"{place}; this model prunes before layers {first} to {last}")
         if not max(1, len(plan.always)) <= keep <= frames:
-            raise InputError(f"{where}token_num is {keep}; it must be between 1 and the number of frames, {frames}")
+            raise InputError(f"{count}; it must be between 1 and the number of frames, {frames}")
         if plan.select == "attention" and layer == 0:
             raise InputError("select is 'attention', but no attention comes before layer 0; prune before a later layer or select otherwise")
 
