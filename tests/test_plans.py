@@ -29,6 +29,7 @@ from tests.test_models import NO_EFFECT, exact, pose_for
 BASES = ("mixste.mixste", "mhformer.mhformer", "motionbert.motionbert", "motionagformer.motionagformer")
 PRUNE, COUNTS = "1:7,2:4", (7, 4)  # frames 9 or 27, layers 0 to 2
 PLANS = list(itertools.product(BASES, SELECTORS, RECOVERERS))
+SOME = [(name, *pair) for name in BASES for pair in zip(SELECTORS, RECOVERERS, strict=True)]  # each selector and each recoverer once
 
 
 def planned(name: str, prune: str = PRUNE, **plan: str) -> PoseTransformer:
@@ -76,7 +77,7 @@ def test_a_hierarchy(name: str, select: str, recover: str) -> None:
         assert same(tuple(numbers[0] for numbers in alone.kept), tuple(numbers[b] for numbers in kept))
 
 
-@pytest.mark.parametrize(("name", "select", "recover"), PLANS)
+@pytest.mark.parametrize(("name", "select", "recover"), [plan for plan in PLANS if plan[1] in ("cluster", "uniform")])
 def test_every_parameter_gets_a_gradient(name: str, select: str, recover: str) -> None:
     torch.manual_seed(0)
     model = planned(name, select=select, recover=recover).double().train()
@@ -107,7 +108,7 @@ def test_keeping_everything_is_the_plain_backbone_to_the_bit(name: str, select: 
     assert torch.equal(model(x).pose, plain(x).pose)
 
 
-@pytest.mark.parametrize(("name", "select", "recover"), PLANS)
+@pytest.mark.parametrize(("name", "select", "recover"), SOME)
 def test_a_checkpoint_rebuilds_the_plan(name: str, select: str, recover: str, tmp_path: Path) -> None:
     model = planned(name, select=select, recover=recover)
     assert {size: model.sizes[size] for size in ("prune", "select", "recover")} == {"prune": PRUNE, "select": select, "recover": recover}
