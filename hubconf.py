@@ -33,7 +33,7 @@ def _entry_name(name: str) -> str:
 
 
 def _entry(name: str) -> _Callable[..., _PoseTransformer]:
-    def entry(**sizes: int) -> _PoseTransformer:
+    def entry(**sizes: int | str) -> _PoseTransformer:
         return _create_model(name, **sizes)
 
     _functools.update_wrapper(entry, _model_builder(name))

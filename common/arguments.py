@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from common.errors import InputError
 
-SIZE_FLAGS = ("channel", "d_hid", "frames", "depth", "token_num", "layer_index")
+SIZE_FLAGS = ("channel", "d_hid", "frames", "depth", "token_num", "layer_index", "prune", "select", "recover")
 """Flags that are sizes of a model; None where they were not given, so that the variant's own numbers hold."""
 
 
@@ -43,6 +43,28 @@ def number(kind: type, least: float, most: float = math.inf, above: bool = False
     return parse
 
 
+def add_plan_flags(group: argparse._ActionsContainer) -> None:
+    """The flags that say a plan; each overrides that part of the model's own."""
+    group.add_argument(
+        "--prune",
+        metavar="LAYER:FRAMES,...",
+        help="the stages of a plan, in place of --token_num and --layer_index: before layer LAYER (the first is 0) keep FRAMES frames, "
+        "e.g. 1:121,3:81,5:27 (default: the model's own)",
+    )
+    group.add_argument(
+        "--select",
+        metavar="NAME",
+        help="which frames stay: cluster (TPC: those that stand for the others), attention (TPA: those that receive the most), motion "
+        "(TPMo: those that move the most) or uniform (TPS: evenly spaced) (default: the model's own; for a plain one uniform)",
+    )
+    group.add_argument(
+        "--recover",
+        metavar="NAME",
+        help="how the others come back: attention (TRA: learned, on tokens), interpolation (TRI: of poses, linear in time), nearest (the "
+        "nearest pose) or none (kept frames only) (default: the model's own; for a plain one interpolation)",
+    )
+
+
 def build_parser(default_model: str, prog: str | None = None) -> Parser:
     """The flags of all entry scripts. default_model: what --model is when it is not given."""
     parser = Parser(
@@ -61,6 +83,7 @@ def build_parser(default_model: str, prog: str | None = None) -> Parser:
     group.add_argument("--depth", type=number(int, 1), help="layers of MixSTE, MotionBERT, MotionAGFormer (default: the model's own, 8)")
     group.add_argument("--token_num", type=number(int, 1), help="frames that are kept by the hourglass (default: the model's own, e.g. 81)")
     group.add_argument("--layer_index", type=number(int, 0), help="layer before which frames are pruned (default: the model's own, e.g. 3)")
+    add_plan_flags(group)
     group.add_argument("--n_joints", type=number(int, 1), help="joints of the input; must be those of the data (default: 17)")
     group.add_argument("--out_joints", type=number(int, 1), help="joints of the output; must be those of the input (default: 17)")
     group.add_argument("--out_channels", type=number(int, 1), default=3, help="axes of the output; must be 3 (default: 3)")

@@ -6,6 +6,7 @@ others may be a plain state dict, or hold one under "model_pos", "model" or "sta
 
 from __future__ import annotations
 
+import itertools
 import pickle
 import re
 import zipfile
@@ -36,7 +37,7 @@ class Checkpoint:
     path: Path
     weights: dict[str, Tensor]
     name: str | None = None
-    sizes: dict[str, int] | None = None
+    sizes: dict[str, int | str] | None = None
     normaliser: Normaliser | None = None
 
 
@@ -157,7 +158,10 @@ def identify(shapes: Mapping[str, tuple[int, ...]]) -> list[str]:
     for name in list_models():
         own = {size: sizes[size] for size in model_sizes(name) if size in sizes}
         # Where frames are pruned, and how many stay, leaves no trace in some models: any value that suits the others will do.
-        free = {size: value for size, value in {"token_num": 1, "layer_index": 1}.items() if size in model_sizes(name) and size not in own}
+        known, free = model_sizes(name), {}
+        if "prune" not in own:
+            any_plan = {"token_num": 1, "layer_index": 1} if "token_num" in known else {"prune": "1:1"} if known["prune"] else {}
+            free = {size: value for size, value in any_plan.items() if size not in own}
         try:
             with torch.device("meta"):
                 fits = _shapes(create_model(name, **own, **free)) == dict(shapes)
@@ -182,7 +186,7 @@ _WHERE = {
 }  # fmt: skip
 
 
-def _sizes_in(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, int]:
+def _sizes_in(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, int | str]:
     sizes = {}
     for size, places in _WHERE.items():
         for key, axis in places:
@@ -197,10 +201,13 @@ def _sizes_in(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, int]:
     if regression and coordinates and regression[0] >= 3:
         sizes["joints"] = regression[0] // 3
         sizes["in_channels"] = coordinates[1] // sizes["joints"]
-    for layer in sorted(layers):
-        if shapes.get(f"layers.{layer}.graph_temporal.mixer.batch_norm.weight") == (sizes.get("token_num"),):
-            sizes["layer_index"] = layer
-            break
+    counts = [shapes.get(f"layers.{layer}.graph_temporal.mixer.batch_norm.weight", (0,))[0] for layer in sorted(layers)]
+    stages = [(layer, after) for layer, (before, after) in enumerate(itertools.pairwise(counts), start=1) if after < before]
+    if "token_num" in sizes and len(stages) == 1:
+        sizes["layer_index"] = stages[0][0]
+    elif stages:
+        sizes.pop("token_num", None)
+        sizes["prune"] = ",".join(f"{layer}:{keep}" for layer, keep in stages)
     return sizes
 
 

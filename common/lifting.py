@@ -83,8 +83,7 @@ class Lifter:
     @property
     def centre_only(self) -> bool:
         """Whether a window counts for its centre frame alone: models that give poses of kept frames, or are scored so."""
-        plan = self.model.plan
-        return self.model.centre_only or (bool(plan.stages) and not plan.learned)
+        return self.model.centre_only or self.model.plan.kept_only
 
     def __call__(
         self,

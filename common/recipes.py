@@ -13,7 +13,9 @@ from torch import Tensor, nn
 from common.losses import mixste_loss, mpjpe_loss, wild_loss
 from common.normalise import Normaliser
 from common.wild import HEIGHT
+from model import model_sizes
 from model.layers import DropPath
+from model.registry import PLAN
 
 
 @dataclass(frozen=True)
@@ -145,6 +147,9 @@ PUBLISHED = (
 
 def published_mpjpe(model: str, sizes: dict[str, object], stride: int) -> float | None:
     """The paper's MPJPE (mm) for this model, these sizes and this test stride on Human3.6M; None for any other command."""
+    own = model_sizes(model)
+    if any(size in sizes and sizes[size] != own[size] for size in PLAN):
+        return None
     for row in PUBLISHED:
         if (row.model, row.stride) == (model, stride) and all(sizes.get(size) == value for size, value in row.sizes):
             return row.mpjpe

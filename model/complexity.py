@@ -13,14 +13,15 @@ from typing import NamedTuple
 
 import torch
 
-from common.arguments import Parser, number
+from common.arguments import Parser, add_plan_flags, number
 from common.compute import choose_compute
 from common.errors import exit_on_input_error
-from model import PoseTransformer, create_model, list_models
+from model import Hourglass, PoseTransformer, create_model, list_models
 from model.mhformer import HYPOTHESES, MHFormer
 from model.mixste import MixSTE
 from model.motionagformer import MotionAGFormer
 from model.motionbert import MotionBERT
+from model.registry import PLAN
 
 
 class Macs(NamedTuple):
@@ -151,24 +152,29 @@ def frames_per_second(model: PoseTransformer, device: torch.device, seconds: flo
     return model.frames / best
 
 
+def plan_text(plan: Hourglass) -> str:
+    """A plan as the flags say it: --prune, --select and --recover in a row; "-" for the plain backbone."""
+    stages = ",".join(f"{layer}:{keep}" for layer, keep in plan.stages)
+    return f"{stages} {plan.select} {plan.recover}" if stages else "-"
+
+
 def main() -> None:
     parser = Parser(prog="python -m model.complexity", description=__doc__.split("\n\n")[0])
     parser.add_argument("--model", help="one model only (default: all)")
     parser.add_argument("--device", default="cpu", choices=("auto", "cpu", "cuda", "mps"), help="where speed is measured (default: cpu)")
     parser.add_argument("--seconds", type=number(float, 0), default=3.0, help="time to measure each model; 0 leaves it out (default: 3)")
+    add_plan_flags(parser)
     args = parser.parse_args()
+    plan = {size: value for size in PLAN if (value := getattr(args, size)) is not None}
     compute = choose_compute(args.device, "0", "fp32")
-    models = (create_model(name) for name in ([args.model] if args.model else list_models()))
+    models = (create_model(name, **plan) for name in ([args.model] if args.model else list_models()))
     for row, model in enumerate(models):
         if row == 0:
-            print(
-                f"{'model':34} {'F':>4} {'plan':>6} {'parameters':>11} {'GFLOPs':>7} {'with products':>13}"
-                + f" {'frames/s':>9}" * (args.seconds > 0)
-            )
-        plan = " ".join(f"{keep}@{layer}" for layer, keep in model.plan.stages) or "-"
-        paper, products = gflops(model)
+            speed = f" {'frames/s':>9}" if args.seconds > 0 else ""
+            print(f"{'model':34} {'F':>4} {'plan':38} {'parameters':>11} {'GFLOPs':>7} {'with products':>13}{speed}")
+        counted = "{:7.2f} {:13.2f}".format(*gflops(model))
         speed = f" {frames_per_second(model, compute.device, args.seconds):9.0f}" if args.seconds > 0 else ""
-        print(f"{model.name:34} {model.frames:4} {plan:>6} {count_parameters(model):11,} {paper:7.2f} {products:13.2f}{speed}", flush=True)
+        print(f"{model.name:34} {model.frames:4} {plan_text(model.plan):38} {count_parameters(model):11,} {counted}{speed}", flush=True)
 
 
 if __name__ == "__main__":

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from common.errors import InputError
 from model.layers import CrossAttention
 from model.pruning import SELECTORS, gather_frames
-from model.recovering import recover_by_attention
+from model.recovering import POSE_RECOVERERS, RECOVERERS, recover_by_attention
 
 
 @dataclass(frozen=True)
@@ -20,14 +21,27 @@ class Hourglass:
     """Which frames stay from where on, and how the others come back.
 
     stages: (layer, keep) pairs: before that layer, keep so many frames. select: a name of `pruning.SELECTORS`.
-    recover: "attention" (learned, sequence to sequence) or "none" (sequence to frame: poses of the kept frames only).
-    always: frame numbers that every stage keeps. No stages: the plain backbone.
+    recover: a name of `recovering.RECOVERERS`: "attention" (learned, on tokens), "interpolation" or "nearest" (of poses), all three
+    sequence to sequence; or "none" (sequence to frame: poses of the kept frames only). always: frame numbers that every stage
+    keeps. No stages: the plain backbone. text: the words that `stages` was read from, for messages; empty: none.
     """
 
     stages: tuple[tuple[int, int], ...] = ()
     select: str = "cluster"
     recover: str = "none"
     always: tuple[int, ...] = ()
+    text: str = field(default="", compare=False)
+
+    @classmethod
+    def read(cls, frames: int, prune: str, select: str, recover: str, own: tuple[tuple[int, int], ...] = ()) -> Hourglass:
+        """The plan of a model over `frames` frames. prune: its stages in words, "LAYER:FRAMES,LAYER:FRAMES,..."; empty: `own`.
+
+        Where nothing is recovered the centre frame always stays. Raises InputError for words that say no stages.
+        """
+        if prune and not re.fullmatch(r"\d{1,6}:\d{1,6}(,\d{1,6}:\d{1,6})*", prune, re.ASCII):
+            raise InputError(f"prune is {prune!r}; it must be pairs LAYER:FRAMES with commas between them, such as 1:121,3:81,5:27")
+        stages = tuple((int(layer), int(keep)) for layer, keep in re.findall(r"(\d+):(\d+)", prune)) if prune else own
+        return cls(stages, select, recover, ((frames - 1) // 2,) if recover == "none" else (), prune)
 
     def frames_at(self, layer: int, frames: int) -> int:
         """How many frames layer `layer` sees when `frames` go in."""
@@ -37,6 +51,11 @@ class Hourglass:
     def learned(self) -> bool:
         """Whether the plan brings parameters: positions of the kept tokens and recovering attention."""
         return bool(self.stages) and self.recover == "attention"
+
+    @property
+    def kept_only(self) -> bool:
+        """Whether only kept frames get a pose."""
+        return bool(self.stages) and self.recover == "none"
 
 
 class Prediction(NamedTuple):
@@ -66,19 +85,18 @@ class PoseTransformer(nn.Module, ABC):
     centre_only = False
     """Whether the published evaluation scores the centre frame alone, whatever the stride."""
 
-    def __init__(self, frames: int, joints: int, in_channels: int, depth: int, plan: Hourglass, last_stage: int | None = None) -> None:
+    def __init__(self, frames: int, joints: int, in_channels: int, depth: int, plan: Hourglass) -> None:
         super().__init__()
         if in_channels not in (2, 3):
             raise InputError(f"in_channels is {in_channels}; it must be 2 (x, y) or 3 (x, y, score)")
-        check_plan(plan, frames, self.first_stage, depth - 1 if last_stage is None else last_stage)
+        check_plan(plan, frames, self.first_stage, depth - 1)
         self.frames, self.joints, self.in_channels, self.depth, self.plan = frames, joints, in_channels, depth, plan
 
     def add_hourglass(self, channel: int, heads: int, qkv_bias: bool = True) -> None:
         """Hold what a plan learns, on the model itself and under the published names."""
         if self.plan.learned:
             for number, (_, keep) in enumerate(self.plan.stages, start=1):
-                name = "pos_embed_token" if number == 1 else f"pos_embed_token_{number}"
-                self.register_parameter(name, nn.Parameter(torch.zeros(1, keep, channel)))
+                self.register_parameter(position_name(number), nn.Parameter(torch.zeros(1, keep, channel)))
             self.x_token = nn.Parameter(torch.zeros(1, self.frames, channel))
             self.cross_attention = CrossAttention(channel, heads, qkv_bias)
 
@@ -87,8 +105,12 @@ class PoseTransformer(nn.Module, ABC):
         """Normalised 2D poses (B, F, J, in_channels) -> tokens (B, F, S, C)."""
 
     @abstractmethod
-    def stage(self, layer: int, x: Tensor) -> Tensor:
-        """Layer number `layer`: (B, K, S, C) -> (B, K, S, C)."""
+    def stage(self, layer: int, x: Tensor, scores: bool = False) -> Tensor | tuple[Tensor, Tensor]:
+        """Layer number `layer`: (B, K, S, C) -> (B, K, S, C).
+
+        scores: return besides how much temporal attention each frame receives in this layer (B, K), the mean over heads, queries
+        and tokens of a frame. Only plans that select by attention ask for it; a backbone without it leaves the argument out.
+        """
 
     @abstractmethod
     def finish(self, x: Tensor) -> Tensor:
@@ -105,49 +127,72 @@ class PoseTransformer(nn.Module, ABC):
     def forward(self, pose_2d: Tensor, kept: tuple[Tensor, ...] | None = None) -> Prediction:
         """Normalised 2D poses (B, F, J, in_channels) -> Prediction; `kept` of an earlier call replays its selection."""
         x = self.embed(pose_2d)  # (B, F, S, C)
-        frames, chosen = None, []
-        stages = dict(self.plan.stages)
+        frames, scores, chosen = None, None, []
+        plan, stages = self.plan, dict(self.plan.stages)
         for layer in range(self.depth):
             if layer in stages:
-                x, frames = self.prune(x, frames, stages[layer], None if kept is None else kept[len(chosen)])
+                if frames is None:
+                    frames = torch.arange(self.frames, device=x.device).expand(x.shape[0], -1)  # (B, F)
+                if kept is None:
+                    index = self.select(x.detach(), pose_2d, frames, scores, stages[layer])  # (B, K) rows of x
+                else:
+                    index = torch.searchsorted(frames.contiguous(), kept[len(chosen)])  # (B, K)
+                x, frames = gather_frames(x, index), frames.gather(1, index)  # (B, K, S, C), (B, K)
                 chosen.append(frames)
-                if self.plan.learned:
-                    x = x + getattr(self, "pos_embed_token" if len(chosen) == 1 else f"pos_embed_token_{len(chosen)}")[:, :, None]
-            x = self.stage(layer, x)  # (B, K, S, C)
+                if plan.learned:
+                    x = x + getattr(self, position_name(len(chosen)))[:, :, None]
+            if plan.select == "attention" and kept is None and layer + 1 in stages:
+                x, scores = self.stage(layer, x, scores=True)  # (B, K, S, C), (B, K)
+            else:
+                x = self.stage(layer, x)  # (B, K, S, C)
         x = self.finish(x)  # (B, K, S, C)
-        if self.plan.learned:
+        if plan.learned:
             x, frames = recover_by_attention(x, self.x_token, self.cross_attention), None  # (B, F, S, C)
         with torch.autocast(x.device.type, enabled=False):  # millimetres need more digits than half precision has
             pose = self.regress(x.to(torch.promote_types(x.dtype, torch.float32)))
+            if frames is not None and plan.recover in POSE_RECOVERERS:
+                pose, frames = POSE_RECOVERERS[plan.recover](pose, frames, self.frames), None  # (B, F, J, 3)
         return Prediction(pose, frames, tuple(chosen))
 
-    def prune(self, x: Tensor, frames: Tensor | None, keep: int, replay: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Keep some frames of x (B, N, S, C), whose original numbers are `frames` (B, N), None: all.
-
-        Returns (B, K, S, C) and the original numbers of its frames (B, K).
-        """
-        if frames is None:
-            frames = torch.arange(x.shape[1], device=x.device).expand(x.shape[0], -1)  # (B, N)
-        if replay is not None:
-            index = torch.searchsorted(frames.contiguous(), replay)  # (B, K) rows of x
+    def select(self, x: Tensor, pose_2d: Tensor, frames: Tensor, scores: Tensor | None, keep: int) -> Tensor:
+        """Which rows of x (B, N, S, C) stay -> (B, keep). frames: (B, N) their frame numbers; scores: (B, N) attention received."""
+        always = self.plan.always
+        protected = torch.isin(frames, torch.tensor(always, device=x.device)) if always else None  # (B, N)
+        if self.plan.select == "attention":
+            seen = scores
+        elif self.plan.select == "motion":
+            seen = gather_frames(pose_2d, frames)  # (B, N, J, in_channels): the frames that are still there
         else:
-            protected = torch.isin(frames, torch.tensor(self.plan.always, device=x.device)) if self.plan.always else None  # (B, N)
-            index = SELECTORS[self.plan.select](self.frame_features(x.detach()), keep, protected)  # (B, K)
-        return gather_frames(x, index), frames.gather(1, index)
+            seen = self.frame_features(x) if self.plan.select == "cluster" else x  # (B, N, D) or (B, N, S, C)
+        return SELECTORS[self.plan.select](seen, keep, protected)
+
+
+def position_name(stage: int) -> str:
+    """The parameter that holds the positions of the frames that stage number `stage`, counted from 1, keeps."""
+    return "pos_embed_token" if stage == 1 else f"pos_embed_token_{stage}"
 
 
 def check_plan(plan: Hourglass, frames: int, first: int, last: int) -> None:
     """Raise InputError where the plan does not suit a model of `frames` frames that prunes before layers first..last."""
     if frames < 3 or frames % 2 == 0:
         raise InputError(f"frames is {frames}; it must be an odd number, 3 or more, so that a window has a centre frame")
+    for size, name, names in (("select", plan.select, SELECTORS), ("recover", plan.recover, RECOVERERS)):
+        if name not in names:
+            raise InputError(f"{size} is {name!r}; it must be one of {', '.join(names)}")
     layers, counts = [layer for layer, _ in plan.stages], [keep for _, keep in plan.stages]
     if layers != sorted(set(layers)) or counts != sorted(counts, reverse=True):
-        raise InputError(f"the stages {plan.stages} make no plan; each must come later than the one before and keep no more frames")
+        said = f"prune is {plan.text!r}, which makes" if plan.text else f"the stages {plan.stages} make"
+        raise InputError(f"{said} no plan; each stage must come later than the one before and keep no more frames")
     for layer, keep in plan.stages:
+        place, count = f"layer_index is {layer}", f"token_num is {keep}"
+        if plan.text:
+            place, count = f"prune is {plan.text!r}, with layer {layer}", f"prune is {plan.text!r}, with {keep} frames"
         if not first <= layer <= last:
-            raise InputError(f"layer_index is {layer}; this model prunes before layers {first} to {last}")
+            raise InputError(f"{place}; this model prunes before layers {first} to {last}")
         if not max(1, len(plan.always)) <= keep <= frames:
-            raise InputError(f"token_num is {keep}; it must be between 1 and the number of frames, {frames}")
+            raise InputError(f"{count}; it must be between 1 and the number of frames, {frames}")
+        if plan.select == "attention" and layer == 0:
+            raise InputError("select is 'attention', but no attention comes before layer 0; prune before a later layer or select otherwise")
 
 
 def check_width(channel: int, heads: int) -> None:

@@ -59,8 +59,22 @@ def attend(q: Tensor, k: Tensor, v: Tensor, heads: int, axis: int) -> Tensor:
     return x.transpose(1, 2).reshape(shape)  # (..., N, ..., C)
 
 
+@torch.no_grad()
+def attention_received(q: Tensor, k: Tensor, heads: int, axis: int) -> Tensor:
+    """How much attention each key gets along `axis`: the mean over heads, queries and the other token axes.
+
+    q, k: (B, N, ..., C) as `attend` takes them. Returns (B, N), at least float32; its rows sum to 1. One of the other tokens at a
+    time: the weights of all of them would neither fit the caches nor, for a large batch, the memory.
+    """
+    width = q.shape[-1] // heads
+    q, k = (t.to(torch.promote_types(t.dtype, torch.float32)).movedim(axis, 1).flatten(2) for t in (q, k))  # (B, N, S * C)
+    q, k = (t.unflatten(-1, (-1, heads, width)).permute(2, 0, 3, 1, 4) for t in (q * width**-0.5, k))  # (S, B, heads, N, width)
+    with torch.autocast(q.device.type, enabled=False):
+        return sum((one @ other.mT).softmax(dim=-1).mean(dim=(1, 2)) for one, other in zip(q, k, strict=True)) / len(q)  # (B, N)
+
+
 class Attention(nn.Module):
-    """Multi-head self-attention along `axis` of (..., C) tokens."""
+    """Multi-head self-attention along `axis` of (..., C) tokens; a list `received` gets `attention_received` of every call."""
 
     def __init__(self, channel: int, heads: int = 8, qkv_bias: bool = True, dropout: float = 0.0) -> None:
         super().__init__()
@@ -69,8 +83,10 @@ class Attention(nn.Module):
         self.proj = nn.Linear(channel, channel)
         self.drop = Dropout(dropout)
 
-    def forward(self, x: Tensor, axis: int) -> Tensor:
+    def forward(self, x: Tensor, axis: int, received: list[Tensor] | None = None) -> Tensor:
         q, k, v = self.qkv(x).chunk(3, dim=-1)  # three of (..., C)
+        if received is not None:
+            received.append(attention_received(q, k, self.heads, axis))
         return self.drop(self.proj(attend(q, k, v, self.heads, axis)))
 
 
@@ -135,8 +151,8 @@ class Block(nn.Module):
         self.norm2 = nn.LayerNorm(channel, eps=eps)
         self.mlp = Mlp(channel, hidden, dropout)
 
-    def forward(self, x: Tensor, axis: int) -> Tensor:
-        x = x + self.drop_path(self.attn(self.norm1(x), axis), axis)
+    def forward(self, x: Tensor, axis: int, received: list[Tensor] | None = None) -> Tensor:
+        x = x + self.drop_path(self.attn(self.norm1(x), axis, received), axis)
         return x + self.drop_path(self.mlp(self.norm2(x)), axis)
 
 

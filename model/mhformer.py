@@ -1,4 +1,4 @@
-"""MHFormer (Li et al., CVPR 2022), TPC w. MHFormer (HoT: Li et al., CVPR 2024) and HoT w. MHFormer."""
+"""MHFormer (Li et al., CVPR 2022), TPC and HoT w. MHFormer (Li et al., CVPR 2024), and H2OT w. MHFormer (Li et al., TPAMI 2025)."""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ class SelfHypothesisRefinement(nn.Module):
         self.mlp = Mlp(3 * channel, hidden, DROPOUT)
         self.drop_path = DropPath(drop_path)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, received: list[Tensor] | None = None) -> Tensor:
         hypotheses = []
         for k, h in zip(HYPOTHESES, x.unbind(2), strict=True):  # h: (B, K, C)
             attention, norm = getattr(self, f"attn_{k}"), getattr(self, f"norm1_{k}")
-            hypotheses.append(h + self.drop_path(attention(norm(h), axis=1)))
+            hypotheses.append(h + self.drop_path(attention(norm(h), 1, received)))
         return mix_hypotheses(self, hypotheses)
 
 
@@ -98,7 +98,7 @@ class HypothesisTransformer(nn.Module):
 
 
 class MHFormer(PoseTransformer):
-    """Three hypotheses per frame are the tokens; the layers that may prune are the SHR blocks."""
+    """Three hypotheses per frame are the tokens; its layers are the SHR blocks and the CHI block that ends them."""
 
     def __init__(
         self,
@@ -112,12 +112,12 @@ class MHFormer(PoseTransformer):
         heads: int = 8,
         depth: int = 3,
     ) -> None:
-        super().__init__(frames, joints, in_channels, depth, plan, last_stage=depth - 2)
+        super().__init__(frames, joints, in_channels, depth, plan)
         check_width(channel, heads)
         if frames % ENCODER_HEADS:
             raise InputError(f"frames is {frames}; for MHFormer it must be an odd multiple of {ENCODER_HEADS} (27, 81, 243, 351 ...)")
         self.channel, self.hidden = channel, hidden
-        self.centre_only = bool(plan.stages) and plan.recover == "none"
+        self.centre_only = plan.kept_only
         coordinates = joints * in_channels
         for k in HYPOTHESES:
             self.add_module(f"norm_{k}", nn.LayerNorm(frames, eps=1e-5))
@@ -139,8 +139,12 @@ class MHFormer(PoseTransformer):
             tokens.append(transformer.pos_drop(h + getattr(transformer, f"pos_embed_{k}")))
         return torch.stack(tokens, dim=2)  # (B, F, 3, C)
 
-    def stage(self, layer: int, x: Tensor) -> Tensor:
-        return [*self.Transformer_hypothesis.SHR_blocks, *self.Transformer_hypothesis.CHI_blocks][layer](x)
+    def stage(self, layer: int, x: Tensor, scores: bool = False) -> Tensor | tuple[Tensor, Tensor]:
+        block = [*self.Transformer_hypothesis.SHR_blocks, *self.Transformer_hypothesis.CHI_blocks][layer]
+        if not scores:
+            return block(x)
+        received = []
+        return block(x, received), torch.stack(received).mean(dim=0)  # the last block, which gives none, is never asked
 
     def finish(self, x: Tensor) -> Tensor:
         return self.Transformer_hypothesis.norm(x.flatten(2)).unflatten(-1, (3, -1))  # (B, K, 3, C)
@@ -154,9 +158,19 @@ class MHFormer(PoseTransformer):
 
 
 @register_model("mhformer.mhformer")
-def mhformer(frames: int = 351, channel: int = 512, d_hid: int = 1024, joints: int = 17, in_channels: int = 2) -> MHFormer:
-    """MHFormer: every frame in every layer."""
-    return MHFormer(frames, channel, d_hid, Hourglass(), joints=joints, in_channels=in_channels)
+def mhformer(
+    frames: int = 351,
+    channel: int = 512,
+    d_hid: int = 1024,
+    joints: int = 17,
+    in_channels: int = 2,
+    prune: str = "",
+    select: str = "uniform",
+    recover: str = "interpolation",
+) -> MHFormer:
+    """MHFormer: every frame in every layer, unless `prune` says otherwise."""
+    plan = Hourglass.read(frames, prune, select, recover)
+    return MHFormer(frames, channel, d_hid, plan, joints=joints, in_channels=in_channels)
 
 
 @register_model("mhformer.tpc_mhformer")
@@ -168,9 +182,12 @@ def tpc_mhformer(
     layer_index: int = 1,
     joints: int = 17,
     in_channels: int = 2,
+    prune: str = "",
+    select: str = "cluster",
+    recover: str = "none",
 ) -> MHFormer:
     """TPC w. MHFormer, sequence to frame."""
-    plan = Hourglass(((layer_index, token_num),), always=((frames - 1) // 2,))
+    plan = Hourglass.read(frames, prune, select, recover, own=((layer_index, token_num),))
     return MHFormer(frames, channel, d_hid, plan, joints=joints, in_channels=in_channels)
 
 
@@ -183,7 +200,26 @@ def hot_mhformer(
     layer_index: int = 1,
     joints: int = 17,
     in_channels: int = 2,
+    prune: str = "",
+    select: str = "cluster",
+    recover: str = "attention",
 ) -> MHFormer:
     """HoT w. MHFormer, sequence to sequence: TPC and TRA around MHFormer's layers. No variant of the paper; the plan is ours."""
-    plan = Hourglass(((layer_index, token_num),), recover="attention")
+    plan = Hourglass.read(frames, prune, select, recover, own=((layer_index, token_num),))
+    return MHFormer(frames, channel, d_hid, plan, joints=joints, in_channels=in_channels)
+
+
+@register_model("mhformer.h2ot_mhformer")
+def h2ot_mhformer(
+    frames: int = 351,
+    channel: int = 512,
+    d_hid: int = 1024,
+    joints: int = 17,
+    in_channels: int = 2,
+    prune: str = "1:117,2:59",
+    select: str = "uniform",
+    recover: str = "interpolation",
+) -> MHFormer:
+    """H2OT w. MHFormer, sequence to sequence: TPS and TRI. The journal gives no schedule; this one is ours."""
+    plan = Hourglass.read(frames, prune, select, recover)
     return MHFormer(frames, channel, d_hid, plan, joints=joints, in_channels=in_channels)

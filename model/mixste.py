@@ -1,4 +1,4 @@
-"""MixSTE (Zhang et al., CVPR 2022), HoT w. MixSTE and TPC w. MixSTE (HoT: Li et al., CVPR 2024)."""
+"""MixSTE (Zhang et al., CVPR 2022), HoT and TPC w. MixSTE (Li et al., CVPR 2024), and H2OT w. MixSTE (Li et al., TPAMI 2025)."""
 
 from __future__ import annotations
 
@@ -45,11 +45,13 @@ class MixSTE(PoseTransformer):
     def embed(self, pose_2d: Tensor) -> Tensor:
         return self.Spatial_patch_to_embedding(pose_2d) + self.Spatial_pos_embed[:, None]  # (B, F, J, C)
 
-    def stage(self, layer: int, x: Tensor) -> Tensor:
+    def stage(self, layer: int, x: Tensor, scores: bool = False) -> Tensor | tuple[Tensor, Tensor]:
+        received = [] if scores else None
         x = self.Spatial_norm(self.STEblocks[layer](x, SPACE))
         if layer == 0:
             x = x + self.Temporal_pos_embed[:, :, None]
-        return self.Temporal_norm(self.TTEblocks[layer](x, TIME))
+        x = self.Temporal_norm(self.TTEblocks[layer](x, TIME, received))
+        return (x, received[0]) if scores else x
 
     def finish(self, x: Tensor) -> Tensor:
         return x
@@ -59,9 +61,20 @@ class MixSTE(PoseTransformer):
 
 
 @register_model("mixste.mixste")
-def mixste(frames: int = 243, channel: int = 512, d_hid: int = 1024, depth: int = 8, joints: int = 17, in_channels: int = 2) -> MixSTE:
-    """MixSTE: every frame in every layer."""
-    return MixSTE(frames, channel, d_hid, Hourglass(), depth=depth, joints=joints, in_channels=in_channels)
+def mixste(
+    frames: int = 243,
+    channel: int = 512,
+    d_hid: int = 1024,
+    depth: int = 8,
+    joints: int = 17,
+    in_channels: int = 2,
+    prune: str = "",
+    select: str = "uniform",
+    recover: str = "interpolation",
+) -> MixSTE:
+    """MixSTE: every frame in every layer, unless `prune` says otherwise."""
+    plan = Hourglass.read(frames, prune, select, recover)
+    return MixSTE(frames, channel, d_hid, plan, depth=depth, joints=joints, in_channels=in_channels)
 
 
 @register_model("mixste.hot_mixste")
@@ -74,9 +87,12 @@ def hot_mixste(
     depth: int = 8,
     joints: int = 17,
     in_channels: int = 2,
+    prune: str = "",
+    select: str = "cluster",
+    recover: str = "attention",
 ) -> MixSTE:
     """HoT w. MixSTE, sequence to sequence. d_hid is accepted and, as published, not used: the MLP is 2 x channel wide."""
-    plan = Hourglass(((layer_index, token_num),), recover="attention")
+    plan = Hourglass.read(frames, prune, select, recover, own=((layer_index, token_num),))
     return MixSTE(frames, channel, 2 * channel, plan, depth=depth, joints=joints, in_channels=in_channels)
 
 
@@ -90,7 +106,27 @@ def tpc_mixste(
     depth: int = 8,
     joints: int = 17,
     in_channels: int = 2,
+    prune: str = "",
+    select: str = "cluster",
+    recover: str = "none",
 ) -> MixSTE:
     """TPC w. MixSTE, sequence to frame. d_hid is accepted and, as published, not used: the MLP is 2 x channel wide."""
-    plan = Hourglass(((layer_index, token_num),), always=((frames - 1) // 2,))
+    plan = Hourglass.read(frames, prune, select, recover, own=((layer_index, token_num),))
     return MixSTE(frames, channel, 2 * channel, plan, depth=depth, joints=joints, in_channels=in_channels)
+
+
+@register_model("mixste.h2ot_mixste")
+def h2ot_mixste(
+    frames: int = 243,
+    channel: int = 512,
+    d_hid: int = 1024,
+    depth: int = 8,
+    joints: int = 17,
+    in_channels: int = 2,
+    prune: str = "1:123,3:81,5:59",
+    select: str = "uniform",
+    recover: str = "interpolation",
+) -> MixSTE:
+    """H2OT w. MixSTE, sequence to sequence: TPS and TRI. The journal gives no schedule; this one is ours, at its saving of 57.4 %."""
+    plan = Hourglass.read(frames, prune, select, recover)
+    return MixSTE(frames, channel, d_hid, plan, depth=depth, joints=joints, in_channels=in_channels)

@@ -1,4 +1,4 @@
-"""MotionAGFormer (Mehraban et al., WACV 2024) and HoT w. MotionAGFormer."""
+"""MotionAGFormer (Mehraban et al., WACV 2024), HoT (CVPR 2024) and H2OT (TPAMI 2025, both Li et al.) w. MotionAGFormer."""
 
 from __future__ import annotations
 
@@ -69,9 +69,9 @@ class ScaledBlock(nn.Module):
         self.layer_scale_1 = nn.Parameter(torch.full((channel,), 1e-5))
         self.layer_scale_2 = nn.Parameter(torch.full((channel,), 1e-5))
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, received: list[Tensor] | None = None) -> Tensor:
         mixed = self.norm1(x)
-        mixed = self.mixer(mixed, self.axis) if isinstance(self.mixer, Attention) else self.mixer(mixed)
+        mixed = self.mixer(mixed, self.axis, received) if isinstance(self.mixer, Attention) else self.mixer(mixed)
         x = x + self.layer_scale_1 * mixed
         return x + self.layer_scale_2 * self.mlp(self.norm2(x))
 
@@ -90,8 +90,8 @@ class DualStream(nn.Module):
         nn.init.zeros_(self.fusion.weight)
         nn.init.constant_(self.fusion.bias, 0.5)
 
-    def forward(self, x: Tensor) -> Tensor:
-        attention = self.att_temporal(self.att_spatial(x))
+    def forward(self, x: Tensor, received: list[Tensor] | None = None) -> Tensor:
+        attention = self.att_temporal(self.att_spatial(x), received)
         graph = self.graph_temporal(self.graph_spatial(x))
         return fuse(attention, graph, self.fusion)
 
@@ -133,8 +133,10 @@ class MotionAGFormer(PoseTransformer):
     def embed(self, pose_2d: Tensor) -> Tensor:
         return self.joints_embed(pose_2d) + self.pos_embed[:, None]  # (B, F, J, C)
 
-    def stage(self, layer: int, x: Tensor) -> Tensor:
-        return self.layers[layer](x)
+    def stage(self, layer: int, x: Tensor, scores: bool = False) -> Tensor | tuple[Tensor, Tensor]:
+        received = [] if scores else None
+        x = self.layers[layer](x, received)
+        return (x, received[0]) if scores else x
 
     def finish(self, x: Tensor) -> Tensor:
         return self.norm(x)
@@ -145,12 +147,20 @@ class MotionAGFormer(PoseTransformer):
 
 @register_model("motionagformer.motionagformer")
 def motionagformer(
-    frames: int = 243, channel: int = 128, depth: int = 16, heads: int = 4, neighbours: int = 4, joints: int = 17, in_channels: int = 3
+    frames: int = 243,
+    channel: int = 128,
+    depth: int = 16,
+    heads: int = 4,
+    neighbours: int = 4,
+    joints: int = 17,
+    in_channels: int = 3,
+    prune: str = "",
+    select: str = "uniform",
+    recover: str = "interpolation",
 ) -> MotionAGFormer:
     """MotionAGFormer at the HoT authors' size; the original authors' base size has heads=8, neighbours=2."""
-    return MotionAGFormer(
-        frames, channel, Hourglass(), depth=depth, heads=heads, neighbours=neighbours, joints=joints, in_channels=in_channels
-    )
+    plan = Hourglass.read(frames, prune, select, recover)
+    return MotionAGFormer(frames, channel, plan, depth=depth, heads=heads, neighbours=neighbours, joints=joints, in_channels=in_channels)
 
 
 @register_model("motionagformer.hot_motionagformer")
@@ -164,7 +174,28 @@ def hot_motionagformer(
     neighbours: int = 4,
     joints: int = 17,
     in_channels: int = 3,
+    prune: str = "",
+    select: str = "cluster",
+    recover: str = "attention",
 ) -> MotionAGFormer:
     """HoT w. MotionAGFormer, sequence to sequence."""
-    plan = Hourglass(((layer_index, token_num),), recover="attention")
+    plan = Hourglass.read(frames, prune, select, recover, own=((layer_index, token_num),))
+    return MotionAGFormer(frames, channel, plan, depth=depth, heads=heads, neighbours=neighbours, joints=joints, in_channels=in_channels)
+
+
+@register_model("motionagformer.h2ot_motionagformer")
+def h2ot_motionagformer(
+    frames: int = 243,
+    channel: int = 128,
+    depth: int = 16,
+    heads: int = 4,
+    neighbours: int = 4,
+    joints: int = 17,
+    in_channels: int = 3,
+    prune: str = "2:123,6:81,10:59",
+    select: str = "uniform",
+    recover: str = "interpolation",
+) -> MotionAGFormer:
+    """H2OT w. MotionAGFormer, sequence to sequence: TPS and TRI. The journal gives no schedule; this one is ours."""
+    plan = Hourglass.read(frames, prune, select, recover)
     return MotionAGFormer(frames, channel, plan, depth=depth, heads=heads, neighbours=neighbours, joints=joints, in_channels=in_channels)

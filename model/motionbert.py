@@ -1,4 +1,4 @@
-"""MotionBERT's DSTformer (Zhu et al., ICCV 2023) at its "Lite" size, and HoT w. MotionBERT (HoT: Li et al., CVPR 2024)."""
+"""MotionBERT's DSTformer (Zhu et al., ICCV 2023) at its "Lite" size, HoT (CVPR 2024) and H2OT (TPAMI 2025, Li et al.) w. MotionBERT."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class DualBlock(nn.Module):
             self.add_module(f"attn_{stream}", Attention(channel, heads))
             self.add_module(f"mlp_{stream}", Mlp(channel, hidden))
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, received: list[Tensor] | None = None) -> Tensor:
         for stream in self.order:
             part = {name: getattr(self, f"{name}_{stream}") for name in ("norm1", "attn", "norm2", "mlp")}
-            x = x + part["attn"](part["norm1"](x), SPACE if stream == "s" else TIME)
+            x = x + part["attn"](part["norm1"](x), *((SPACE, None) if stream == "s" else (TIME, received)))
             x = x + part["mlp"](part["norm2"](x))
         return x
 
@@ -69,8 +69,10 @@ class MotionBERT(PoseTransformer):
     def embed(self, pose_2d: Tensor) -> Tensor:
         return self.joints_embed(pose_2d) + self.pos_embed[:, None] + self.temp_embed  # (B, F, J, C)
 
-    def stage(self, layer: int, x: Tensor) -> Tensor:
-        return fuse(self.blocks_st[layer](x), self.blocks_ts[layer](x), self.ts_attn[layer])
+    def stage(self, layer: int, x: Tensor, scores: bool = False) -> Tensor | tuple[Tensor, Tensor]:
+        received = [] if scores else None  # of the stream that attends over time last; both would cost twice as much
+        x = fuse(self.blocks_st[layer](x, received), self.blocks_ts[layer](x), self.ts_attn[layer])
+        return (x, received[0]) if scores else x
 
     def finish(self, x: Tensor) -> Tensor:
         return self.norm(x)
@@ -87,15 +89,50 @@ def _initialise(module: nn.Module) -> None:
 
 
 @register_model("motionbert.motionbert")
-def motionbert(frames: int = 243, channel: int = 256, depth: int = 5, joints: int = 17, in_channels: int = 3) -> MotionBERT:
-    """MotionBERT: every frame in every layer."""
-    return MotionBERT(frames, channel, Hourglass(), depth=depth, joints=joints, in_channels=in_channels)
+def motionbert(
+    frames: int = 243,
+    channel: int = 256,
+    depth: int = 5,
+    joints: int = 17,
+    in_channels: int = 3,
+    prune: str = "",
+    select: str = "uniform",
+    recover: str = "interpolation",
+) -> MotionBERT:
+    """MotionBERT: every frame in every layer, unless `prune` says otherwise."""
+    plan = Hourglass.read(frames, prune, select, recover)
+    return MotionBERT(frames, channel, plan, depth=depth, joints=joints, in_channels=in_channels)
 
 
 @register_model("motionbert.hot_motionbert")
 def hot_motionbert(
-    frames: int = 243, channel: int = 256, token_num: int = 81, layer_index: int = 1, depth: int = 5, joints: int = 17, in_channels: int = 3
+    frames: int = 243,
+    channel: int = 256,
+    token_num: int = 81,
+    layer_index: int = 1,
+    depth: int = 5,
+    joints: int = 17,
+    in_channels: int = 3,
+    prune: str = "",
+    select: str = "cluster",
+    recover: str = "attention",
 ) -> MotionBERT:
     """HoT w. MotionBERT, sequence to sequence."""
-    plan = Hourglass(((layer_index, token_num),), recover="attention")
+    plan = Hourglass.read(frames, prune, select, recover, own=((layer_index, token_num),))
+    return MotionBERT(frames, channel, plan, depth=depth, joints=joints, in_channels=in_channels)
+
+
+@register_model("motionbert.h2ot_motionbert")
+def h2ot_motionbert(
+    frames: int = 243,
+    channel: int = 256,
+    depth: int = 5,
+    joints: int = 17,
+    in_channels: int = 3,
+    prune: str = "1:121,2:81,3:59",
+    select: str = "uniform",
+    recover: str = "interpolation",
+) -> MotionBERT:
+    """H2OT w. MotionBERT, sequence to sequence: TPS and TRI. The journal gives no schedule; this one is ours."""
+    plan = Hourglass.read(frames, prune, select, recover)
     return MotionBERT(frames, channel, plan, depth=depth, joints=joints, in_channels=in_channels)

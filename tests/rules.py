@@ -17,13 +17,17 @@ SMALL = {
     "mixste.mixste": {"frames": 9, "channel": 16, "d_hid": 24, "depth": 3},
     "mixste.hot_mixste": {"frames": 9, "channel": 16, "token_num": 5, "layer_index": 1, "depth": 3},
     "mixste.tpc_mixste": {"frames": 9, "channel": 16, "token_num": 5, "layer_index": 2, "depth": 3},
+    "mixste.h2ot_mixste": {"frames": 9, "channel": 16, "d_hid": 24, "depth": 3, "prune": "1:7,2:4"},
     "mhformer.mhformer": {"frames": 27, "channel": 16, "d_hid": 24},
     "mhformer.tpc_mhformer": {"frames": 45, "channel": 16, "d_hid": 24, "token_num": 11, "layer_index": 1},
     "mhformer.hot_mhformer": {"frames": 45, "channel": 16, "d_hid": 24, "token_num": 11, "layer_index": 1},
+    "mhformer.h2ot_mhformer": {"frames": 45, "channel": 16, "d_hid": 24, "prune": "1:23,2:10"},
     "motionbert.motionbert": {"frames": 9, "channel": 16, "depth": 3},
     "motionbert.hot_motionbert": {"frames": 9, "channel": 16, "token_num": 5, "layer_index": 1, "depth": 3},
+    "motionbert.h2ot_motionbert": {"frames": 9, "channel": 16, "depth": 3, "prune": "1:7,2:4"},
     "motionagformer.motionagformer": {"frames": 9, "channel": 16, "depth": 3},
     "motionagformer.hot_motionagformer": {"frames": 9, "channel": 16, "token_num": 5, "layer_index": 2, "depth": 3},
+    "motionagformer.h2ot_motionagformer": {"frames": 9, "channel": 16, "depth": 3, "prune": "1:7,2:4"},
 }
 
 Model = TypeVar("Model", bound=nn.Module)

@@ -24,6 +24,7 @@ MODELS = list(SMALL)
 PRUNING = [name for name in MODELS if "hot_" in name or "tpc_" in name]
 TPC = [name for name in MODELS if "tpc_" in name]
 HOT = [name for name in MODELS if "hot_" in name]
+H2OT = [name for name in MODELS if "h2ot_" in name]
 
 
 def small(name: str, **sizes: int) -> PoseTransformer:
@@ -71,7 +72,7 @@ def test_parity_with_the_published_model(path: Path) -> None:
 
 def test_all_golden_files_are_there() -> None:
     models = {read_golden(path)[0]["model"] for path in GOLDEN.glob("*.npz")}
-    assert models == set(MODELS) - {"mhformer.hot_mhformer"}  # which nobody published
+    assert models == set(MODELS) - {"mhformer.hot_mhformer", *H2OT}  # which nobody published
     assert len(list(GOLDEN.glob("*.npz"))) == 10
 
 
@@ -84,15 +85,15 @@ def test_all_golden_files_are_there() -> None:
 def test_prediction(name: str, in_channels: int) -> None:
     model = small(name, in_channels=in_channels)
     pose, frames, kept = model(pose_for(model, 3))
-    keep = SMALL[name].get("token_num")
-    rows = keep if name in TPC else model.frames
+    counts = [keep for _, keep in model.plan.stages]
+    rows = counts[-1] if name in TPC else model.frames
     assert pose.shape == (3, rows, 17, 3)
     assert pose.dtype == torch.float32
     assert torch.isfinite(pose).all()
     assert (frames is not None) == (name in TPC)
-    assert len(kept) == (name in PRUNING)
-    for numbers in (*kept, *([] if frames is None else [frames])):
-        assert numbers.shape == (3, keep)
+    assert len(kept) == (1 if name in PRUNING else 2 if name in H2OT else 0)
+    assert [numbers.shape for numbers in kept] == [(3, keep) for keep in counts]
+    for numbers in kept:
         assert numbers.dtype == torch.int64
         assert (numbers.diff(dim=1) > 0).all()  # sorted, and none twice
         assert numbers.min() >= 0
@@ -189,7 +190,9 @@ def test_state_dict_round_trip(name: str, tmp_path: Path) -> None:
 def test_create_model_records_name_and_sizes(name: str) -> None:
     model = create_model(name, **SMALL[name])
     assert model.name == name
-    assert model.sizes == model_sizes(name) | SMALL[name]
+    unused = {"token_num", "layer_index"} if name in H2OT else {"prune"} if name in PRUNING else {"prune", "select", "recover"}
+    sizes = model_sizes(name) | SMALL[name]
+    assert model.sizes == {size: value for size, value in sizes.items() if size not in unused}
     assert set(model.sizes) >= {"frames", "channel", "joints", "in_channels"}
     assert (model.frames, model.channel, model.joints) == (SMALL[name]["frames"], SMALL[name]["channel"], 17)
 
@@ -361,7 +364,7 @@ def test_impossible_numbers_of_kept_frames_are_refused(name: str) -> None:
     [
         ("mixste.hot_mixste", 1, 7),
         ("mixste.tpc_mixste", 1, 7),
-        ("mhformer.tpc_mhformer", 0, 1),
+        ("mhformer.tpc_mhformer", 0, 2),
         ("motionbert.hot_motionbert", 0, 4),
         ("motionagformer.hot_motionagformer", 0, 15),
     ],

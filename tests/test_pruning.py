@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from model.layers import SPACE, TIME, Attention, Block, CrossAttention, DropPath, attend, fuse
-from model.pruning import gather_frames, select_by_cluster
-from model.recovering import recover_by_attention
+from model.pruning import SELECTORS, gather_frames, select_by_attention, select_by_cluster, select_by_motion, select_by_uniform
+from model.recovering import recover_by_attention, recover_by_interpolation, recover_by_nearest
 
 
 def reference(frames: Tensor, keep: int, always: tuple[int, ...] = ()) -> list[int]:
@@ -191,6 +193,78 @@ def test_the_input_is_left_alone() -> None:
     assert torch.equal(features, before)
 
 
+# Attention, motion, uniform
+
+
+def marked(batch: int, count: int, *always: int) -> Tensor:
+    """The mask (batch, count) of frames that must stay."""
+    return torch.isin(torch.arange(count), torch.tensor(always)).expand(batch, -1)
+
+
+def test_attention_keeps_the_largest_scores_and_of_equal_ones_the_earlier() -> None:
+    scores = torch.tensor([[0.1, 0.4, 0.1, 0.3, 0.1], [0.2, 0.2, 0.2, 0.2, 0.2]], requires_grad=True)
+    assert select_by_attention(scores, 3).tolist() == [[0, 1, 3], [0, 1, 2]]
+    assert select_by_attention(scores, 2, marked(2, 5, 4)).tolist() == [[1, 4], [0, 4]]
+
+
+def test_motion_keeps_the_frames_that_moved_the_most() -> None:
+    place = torch.tensor([0.0, 1, 1, 4, 4.5, 2.5])  # of every joint; steps (1), 1, 0, 3, 0.5, 2
+    pose = torch.stack([place, torch.zeros(6), noise(6)], dim=-1)[None, :, None].expand(1, 6, 17, 3)  # the score moves for nothing
+    assert select_by_motion(pose, 2).tolist() == [[3, 5]]
+    assert select_by_motion(pose, 3).tolist() == [[0, 3, 5]]  # the first frame counts as the second, and comes earlier
+    assert select_by_motion(pose, 2, marked(1, 6, 2)).tolist() == [[2, 3]]
+    assert select_by_motion(pose[..., :2], 5).tolist() == [[0, 1, 3, 4, 5]]
+    assert select_by_motion(pose[:, :1], 1).tolist() == [[0]]
+    one = torch.zeros(1, 3, 2, 2)
+    one[0, 1:, 0], one[0, 2, 1] = 3.0, 4.0  # the mean over joints of distances, not the distance of the mean
+    assert select_by_motion(one, 1).tolist() == [[2]]
+
+
+@pytest.mark.parametrize("frames", [1, 2, 3, 9, 27, 243, 351])
+def test_uniform_is_linear_sampling_with_both_ends(frames: int) -> None:
+    x = noise(2, frames, 1)
+    for keep in range(1, frames + 1):
+        kept = select_by_uniform(x, keep)
+        assert kept.shape == (2, keep)
+        assert (kept.diff(dim=1) > 0).all()
+        ideal = torch.linspace(0, frames - 1, keep, dtype=torch.float64) if keep > 1 else torch.tensor([(frames - 1) // 2])
+        assert (kept - ideal).abs().max() <= 0.5 + 1e-9
+        if frames % 2 and keep % 2:
+            assert (kept == frames // 2).any(dim=1).all()
+    assert select_by_uniform(x, frames).tolist() == [list(range(frames))] * 2
+
+
+def test_uniform_makes_room_for_frames_that_must_stay() -> None:
+    x = noise(2, 13, 1)
+    assert select_by_uniform(x, 4).tolist() == [[0, 4, 8, 12]] * 2
+    assert select_by_uniform(x, 4, marked(2, 13, 7)).tolist() == [[0, 4, 7, 12]] * 2
+    assert select_by_uniform(x, 4, marked(2, 13, 8)).tolist() == [[0, 4, 8, 12]] * 2
+    assert select_by_uniform(x, 1, marked(2, 13, 2)).tolist() == [[2]] * 2
+    assert select_by_uniform(x, 4, torch.cat([marked(1, 13, 6), marked(1, 13)])).tolist() == [
+        [0, 4, 6, 12],
+        [0, 4, 8, 12],
+    ]  # 4 and 8 are as near: the earlier stays
+
+
+@pytest.mark.parametrize("select", SELECTORS)
+def test_every_selector(select: str) -> None:
+    """Sorted unique whole numbers, no gradient, protected frames stay, each sequence by itself, the same under autocast."""
+    seen = noise(4, 27, 5, 2, seed=8)
+    seen = {"cluster": seen.flatten(2), "attention": seen[:, :, 0, 0]}.get(select, seen).requires_grad_()
+    choose, always = SELECTORS[select], marked(4, 27, 13, 20)
+    for keep in (2, 9, 26, 27):
+        for mask in (None, always):
+            kept = choose(seen, keep, mask)
+            assert (kept.shape, kept.dtype, kept.requires_grad) == ((4, keep), torch.int64, False)
+            assert (kept.diff(dim=1) > 0).all()
+            assert kept.min() >= 0
+            assert kept.max() < 27
+            assert mask is None or (kept[:, :, None] == torch.tensor([13, 20])).any(dim=1).all()
+            assert torch.equal(torch.cat([choose(one[None], keep, None if mask is None else mask[:1]) for one in seen]), kept)
+            with torch.autocast("cpu", dtype=torch.bfloat16):
+                assert torch.equal(choose(seen, keep, mask), kept)
+
+
 @pytest.mark.parametrize("tail", [(), (4,), (17, 3), (17, 4, 2)])
 def test_gather_frames_takes_rows_of_time(tail: tuple[int, ...]) -> None:
     x, frames = noise(2, 9, *tail), torch.tensor([[0, 3, 8], [1, 2, 7]])
@@ -245,6 +319,46 @@ def test_recovering_hands_gradients_to_tokens_and_queries() -> None:
     recover_by_attention(tokens, queries, attention).square().sum().backward()
     assert (tokens.grad != 0).all()
     assert (queries.grad != 0).all()
+
+
+def test_interpolation_is_that_of_numpy() -> None:
+    frames = torch.tensor([[0, 2, 3, 8], [1, 4, 5, 6]])  # the second ends before the window does
+    pose = noise(2, 4, 17, 3).double()
+    recovered = recover_by_interpolation(pose, frames, 9)
+    assert recovered.shape == (2, 9, 17, 3)
+    for b in range(2):
+        for joint in range(17):
+            for axis in range(3):
+                expected = np.interp(np.arange(9), frames[b].numpy(), pose[b, :, joint, axis].numpy())
+                np.testing.assert_allclose(recovered[b, :, joint, axis].numpy(), expected, atol=1e-12)
+
+
+def test_nearest_takes_the_earlier_of_two() -> None:
+    frames = torch.tensor([[0, 2, 3, 8], [1, 4, 5, 7]])
+    pose = frames[..., None, None].expand(-1, -1, 2, 3).float()
+    recovered = recover_by_nearest(pose, frames, 9)
+    assert recovered.shape == (2, 9, 2, 3)
+    assert recovered[..., 1, 2].tolist() == [[0, 0, 2, 3, 3, 3, 8, 8, 8], [1, 1, 1, 4, 4, 5, 5, 7, 7]]
+
+
+@pytest.mark.parametrize("recover", [recover_by_interpolation, recover_by_nearest])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_kept_poses_come_back_to_the_bit(recover: Callable, dtype: torch.dtype) -> None:
+    pose, frames = (1e3 * noise(3, 4, 17, 3)).to(dtype), torch.tensor([[0, 3, 4, 10], [1, 2, 5, 9], [7, 8, 9, 10]])
+    assert torch.equal(gather_frames(recover(pose, frames, 11), frames), pose)
+    every = torch.arange(4).expand(3, -1)
+    assert torch.equal(recover(pose, every, 4), pose)
+    one = recover(pose[:, :1], frames[:, :1], 11)
+    assert torch.equal(one, pose[:, :1].expand_as(one))
+    assert recover(pose, frames, 11).dtype == dtype
+
+
+@pytest.mark.parametrize("recover", [recover_by_interpolation, recover_by_nearest])
+def test_every_kept_pose_gets_a_gradient(recover: Callable) -> None:
+    pose = noise(2, 3, 4, 3).requires_grad_()
+    recover(pose, torch.tensor([[0, 4, 6], [2, 3, 5]]), 7).sum().backward()
+    assert (pose.grad > 0).all()
+    assert pose.grad.sum().item() == pytest.approx(2 * 7 * 4 * 3)
 
 
 # Layers

@@ -14,7 +14,9 @@ from model.complexity import count_parameters
 from tests.conftest import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-COMMANDS = [line for line in README.splitlines() if re.match(r"python main_\w+\.py .*--model ", line) and "--dataset" not in line]
+LINES = [line for line in README.splitlines() if re.match(r"python main_\w+\.py .*--model ", line) and "--dataset" not in line]
+PLANS = [line for line in LINES if "--prune" in line or "h2ot" in line]
+COMMANDS = [line for line in LINES if line not in PLANS]
 PARAMETERS = {
     "mixste.mixste": 33_783_811, "mixste.hot_mixste": 35_000_323, "mixste.tpc_mixste": 33_783_811,
     "mhformer.mhformer": 31_516_125, "mhformer.tpc_mhformer": 31_516_125,
@@ -37,6 +39,18 @@ def test_a_command_builds_the_model_that_it_names(command: str) -> None:
     assert model.name == args.model
     assert count_parameters(model) == PARAMETERS[args.model]
     assert (args.stride, model.frames) in {(243, 243), (1, 243), (1, 351)}
+
+
+@pytest.mark.parametrize("command", PLANS)
+def test_a_command_builds_the_plan_that_it_names(command: str) -> None:
+    script, *argv = shlex.split(command)[1:]
+    assert (ROOT / script).exists()
+    args = build_parser("mixste.hot_mixste").parse_args(argv)
+    args.keypoints = "cpn_ft_h36m_dbb"
+    with torch.device("meta"):
+        plan = build_model(args, "mixste.hot_mixste", None).plan
+    assert (args.select or plan.select, args.recover or plan.recover) == (plan.select, plan.recover)
+    assert len(plan.stages) > 1
 
 
 def test_files_that_the_readme_links_to_exist() -> None:

@@ -408,6 +408,31 @@ def test_other_backbones_train_by_name(model: str, sizes: tuple, train: Train, t
     assert {key: value for key, value in content["sizes"].items() if key == "layer_index"} == own
 
 
+@pytest.mark.parametrize(
+    ("script", "model", "select", "recover"),
+    [
+        ("main_mixste.py", "mixste.hot_mixste", "attention", "nearest"),
+        ("main_mixste_tpc.py", "mixste.h2ot_mixste", "motion", "attention"),
+        ("main_mhformer.py", "mhformer.mhformer", "cluster", "none"),
+        ("main_mhformer_tpc.py", "motionagformer.motionagformer", "uniform", "interpolation"),
+    ],
+)
+def test_a_plan_is_trained_and_gone_on_with(
+    script: str, model: str, select: str, recover: str, train: Train, main: Main, tmp_path: Path
+) -> None:
+    plan = {"prune": "1:5,2:3", "select": select, "recover": recover}
+    flags = [text for name, value in plan.items() for text in (f"--{name}", value)]
+    sizes = ("--frames", 9, "--channel", 16, *(() if model.startswith("mhformer") else ("--depth", 3)))
+    run = train(tmp_path / "run", "--batch_size", 64, "--model", model, *flags, script=script, sizes=sizes)
+    main(script, "--resume", run, "--nepoch", 2)
+    content = last(run)
+    assert len(content["progress"]["history"]) == 2
+    assert {name: content["sizes"][name] for name in plan} == plan
+    assert not {"token_num", "layer_index"} & set(content["sizes"])
+    with pytest.raises(SystemExit):
+        main(script, "--resume", run, "--nepoch", 3, "--prune", "1:5")
+
+
 def test_bf16(train: Train, unbroken: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("common.compute.cpu_has_bf16", lambda: True)
     run = train(tmp_path / "run", "--precision", "bf16")
