@@ -87,8 +87,11 @@ def seconds_per_step(kind: Kind, data: WildDataset, steps: int = 8) -> float:
     return statistics.median(taken[1:])
 
 
-def train(name: str, kind: Kind, windows: int, stride: int, seed: int, root: Path) -> dict:
-    """Train one epoch of `windows` windows, unless that is done, and return what was measured."""
+def train(name: str, kind: Kind, data: WildDataset, stride: int | None, seed: int, root: Path) -> dict:
+    """Train one epoch of windows `stride` frames apart, unless that is done, and return what was measured.
+
+    data: the windows at stride 1.
+    """
     path = RESULTS / f"{name}.json"
     if not path.exists():
         with tempfile.TemporaryDirectory() as folder:
@@ -103,11 +106,11 @@ def train(name: str, kind: Kind, windows: int, stride: int, seed: int, root: Pat
             if subprocess.run(command).returncode:
                 raise InputError(f"the training of {name} failed; see above")
             scores = json.loads(Path(folder, "scores.json").read_text())
+        windows = sum(len(range(stride // 2 % length, length, stride)) for length in data.bank.length)
         keep = ("mpjpe", "p_mpjpe", "n_mpjpe", "mpjve", "acceleration", "model", "sizes", "parameters", "source", "actions")
-        row = {key: scores[key] for key in keep} | {
-            "label": kind.label, "seed": seed, "steps": -(-windows // BATCH), "minutes": round((time.time() - started) / 60, 1),
-            "gflops": gflops(build(kind))[0],
-        }  # fmt: skip
+        row = {key: scores[key] for key in keep}
+        row |= {"label": kind.label, "seed": seed, "stride": stride, "steps": -(-windows // BATCH)}
+        row |= {"minutes": round((time.time() - started) / 60, 1), "gflops": gflops(build(kind))[0]}
         write_text(path, json.dumps(row, indent=1) + "\n")
     return json.loads(path.read_text())
 
@@ -162,17 +165,19 @@ def main() -> None:
     root = Path(args.root_path)
     clips, fps, _ = read_world_motion(root / "motion_cmu.npz", "train")
     data = WildDataset(clips, fps, WILD.normaliser, FRAMES, 1, seed=0)
-    rows, chosen = {}, {}
+    rows = {}
     for name, kind in KINDS.items():
         # One epoch, whose length the stride between windows sets.
-        stride = max(1, round(len(data) * seconds_per_step(kind, data) / BATCH / (60 * args.minutes)))
-        chosen[name] = stride
-        rows[name] = train(name, kind, len(WildDataset(clips, fps, WILD.normaliser, FRAMES, stride, 0)), stride, SEEDS[0], root)
-    stride = chosen[PAIR[0]]
-    windows = len(WildDataset(clips, fps, WILD.normaliser, FRAMES, stride, 0))
-    pair = {name: [train(f"{name}_seed{seed}", KINDS[name], windows, stride, seed, root) for seed in SEEDS[1:]] for name in PAIR}
-    pair[PAIR[0]].insert(0, rows[PAIR[0]])
-    pair[PAIR[1]].insert(0, train(f"{PAIR[1]}_seed{SEEDS[0]}", KINDS[PAIR[1]], windows, stride, SEEDS[0], root))
+        path, stride = RESULTS / f"{name}.json", None
+        if not path.exists():
+            stride = max(1, round(len(data) * seconds_per_step(kind, data) / BATCH / (60 * args.minutes)))
+        rows[name] = train(name, kind, data, stride, SEEDS[0], root)
+    stride = rows[PAIR[0]]["stride"]
+    pair = {name: [] for name in PAIR}
+    for name, runs in pair.items():
+        for seed in SEEDS:
+            same = seed == SEEDS[0] and rows[name]["stride"] == stride
+            runs.append(rows[name] if same else train(f"{name}_seed{seed}", KINDS[name], data, stride, seed, root))
     print(table(list(rows.values())), "", table([run for runs in pair.values() for run in runs]), "", summary(pair), sep="\n")
     with replacing(args.output) as temporary:
         draw(list(rows.values()), f"{args.minutes:g} minutes of training each, wild_test").savefig(temporary, dpi=110)
