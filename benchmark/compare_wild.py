@@ -145,8 +145,9 @@ def draw(rows: list[dict], title: str) -> Figure:
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     axes = figure.subplots()
     for row in rows:
-        axes.plot(row["gflops"], row["p_mpjpe"], marker="o" if row["label"].startswith("HoT") else "s", linestyle="", color="C0")
-        axes.annotate(row["label"], (row["gflops"], row["p_mpjpe"]), xytext=(6, 4), textcoords="offset points")
+        hot = row["label"].startswith("HoT")
+        axes.plot(row["gflops"], row["p_mpjpe"], marker="o" if hot else "s", linestyle="", color="C0" if hot else "C1")
+        axes.annotate(row["label"], (row["gflops"], row["p_mpjpe"]), xytext=(0, 9 if hot else -18), textcoords="offset points", ha="center")
     axes.set(xlabel=f"GFLOPs of a window of {FRAMES} frames", ylabel="P-MPJPE, mm", title=title)
     axes.margins(x=0.2, y=0.15)
     axes.grid(alpha=0.3)

@@ -15,7 +15,7 @@ from common.lifting import Lifter
 from common.skeleton import H36M
 
 FILES = sorted(SHIPPED.glob("wild_*.pth"))
-GOLDEN = Path(__file__).resolve().parent / "golden" / "shipped.npz"
+GOLDEN = Path(__file__).resolve().parent / "golden" / "predictions" / "shipped.npz"
 SIZE = (1280, 720)
 
 
