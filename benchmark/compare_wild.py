@@ -12,42 +12,19 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-import json
 import statistics
-import subprocess
-import tempfile
 import time
-from dataclasses import dataclass
 
-import torch
 from matplotlib.figure import Figure
 
+from benchmark.wild_rows import BATCH, FRAMES, RESULTS, ROOT, SEEDS, Kind, all_windows, build, mean_and_spread, row_name, table, train
 from common.arguments import Parser, number
-from common.errors import InputError, exit_on_input_error
-from common.files import replacing, write_text
-from common.recipes import WILD, prepare
+from common.errors import exit_on_input_error
+from common.files import replacing
+from common.recipes import WILD
 from common.wild import WildDataset
-from common.world_motion import read_world_motion
-from model import create_model
-from model.complexity import gflops
-
-RESULTS = ROOT / "benchmark" / "results" / "wild"
-FRAMES = 45
-BATCH = WILD.defaults["batch_size"]
-
-
-@dataclass(frozen=True)
-class Kind:
-    """A model of the comparison: the entry script that trains it, its name and sizes."""
-
-    label: str
-    script: str
-    model: str
-    sizes: dict[str, int]
-
 
 KINDS = {
     "mixste": Kind("MixSTE", "main_mixste.py", "mixste.mixste", {"channel": 64, "d_hid": 128, "depth": 4}),
@@ -63,14 +40,6 @@ KINDS = {
     ),
 }
 PAIR = ("mhformer", "hot_mhformer")
-SEEDS = (1, 2, 3)
-
-
-def build(kind: Kind) -> torch.nn.Module:
-    """The untrained model of a kind, as the recipe starts it."""
-    model = create_model(kind.model, frames=FRAMES, in_channels=WILD.normaliser.in_channels, **kind.sizes)
-    prepare(model, WILD, fresh=True)
-    return model
 
 
 def seconds_per_step(kind: Kind, data: WildDataset, steps: int = 8) -> float:
@@ -87,52 +56,13 @@ def seconds_per_step(kind: Kind, data: WildDataset, steps: int = 8) -> float:
     return statistics.median(taken[1:])
 
 
-def train(name: str, kind: Kind, data: WildDataset, stride: int | None, seed: int, root: Path) -> dict:
-    """Train one epoch of windows `stride` frames apart, unless that is done, and return what was measured.
-
-    data: the windows at stride 1.
-    """
-    path = RESULTS / f"{name}.json"
-    if not path.exists():
-        with tempfile.TemporaryDirectory() as folder:
-            flags = {"recipe": "wild", "root_path": root, "model": kind.model, "frames": FRAMES, **kind.sizes, "stride": stride,
-                     "nepoch": 1, "seed": seed, "checkpoint": f"{folder}/run", "results": f"{folder}/scores.json"}  # fmt: skip
-            command = [
-                sys.executable,
-                str(ROOT / kind.script),
-                *(text for flag, value in flags.items() for text in (f"--{flag}", str(value))),
-            ]
-            started = time.time()
-            if subprocess.run(command).returncode:
-                raise InputError(f"the training of {name} failed; see above")
-            scores = json.loads(Path(folder, "scores.json").read_text())
-        windows = sum(len(range(stride // 2 % length, length, stride)) for length in data.bank.length)
-        keep = ("mpjpe", "p_mpjpe", "n_mpjpe", "mpjve", "acceleration", "model", "sizes", "parameters", "source", "actions")
-        row = {key: scores[key] for key in keep}
-        row |= {"label": kind.label, "seed": seed, "stride": stride, "steps": -(-windows // BATCH)}
-        row |= {"minutes": round((time.time() - started) / 60, 1), "gflops": gflops(build(kind))[0]}
-        write_text(path, json.dumps(row, indent=1) + "\n")
-    return json.loads(path.read_text())
-
-
-def table(rows: list[dict]) -> str:
-    """One line per training."""
-    lines = [f"{'':18} {'parameters':>10} {'GFLOPs':>7} {'steps':>6} {'minutes':>7} {'MPJPE':>7} {'P-MPJPE':>7} {'MPJVE':>6} {'Accel':>6}"]
-    for row in rows:
-        numbers = f"{row['parameters']:10,} {row['gflops']:7.3f} {row['steps']:6} {row['minutes']:7.1f} {row['mpjpe']:7.1f}"
-        lines.append(f"{row['label']:18} {numbers} {row['p_mpjpe']:7.1f} {row['mpjve']:6.2f} {row['acceleration']:6.2f}")
-    return "\n".join(lines)
-
-
 def summary(rows: dict[str, list[dict]]) -> str:
     """Mean and standard deviation over the seeds of each kind, and HoT against plain."""
     lines, means = [], {}
     for name, runs in rows.items():
-        cells = []
-        for metric in ("mpjpe", "p_mpjpe", "acceleration"):
-            values = [run[metric] for run in runs]
-            means[name, metric] = statistics.mean(values)
-            cells.append(f"{metric} {means[name, metric]:.2f} +- {statistics.stdev(values):.2f}")
+        found = mean_and_spread(runs)
+        means |= {(name, metric): mean for metric, (mean, _) in found.items()}
+        cells = [f"{metric} {mean:.2f} +- {spread:.2f}" for metric, (mean, spread) in found.items()]
         lines.append(f"{KINDS[name].label:18} {len(runs)} seeds, {runs[0]['steps']} steps: {', '.join(cells)}")
     plain, hot = rows
     shares = [f"{metric} {means[hot, metric] / means[plain, metric] - 1:+.1%}" for metric in ("mpjpe", "p_mpjpe")]
@@ -164,8 +94,7 @@ def main() -> None:
     parser.add_argument("--output", default=str(ROOT / "figure" / "wild_kinds.png"), help="figure (default: figure/wild_kinds.png)")
     args = parser.parse_args()
     root = Path(args.root_path)
-    clips, fps, _ = read_world_motion(root / "motion_cmu.npz", "train")
-    data = WildDataset(clips, fps, WILD.normaliser, FRAMES, 1, seed=0)
+    data = all_windows(root)
     rows = {}
     for name, kind in KINDS.items():
         # One epoch, whose length the stride between windows sets.
@@ -178,7 +107,7 @@ def main() -> None:
     for name, runs in pair.items():
         for seed in SEEDS:
             same = seed == SEEDS[0] and rows[name]["stride"] == stride
-            runs.append(rows[name] if same else train(f"{name}_seed{seed}", KINDS[name], data, stride, seed, root))
+            runs.append(rows[name] if same else train(row_name(name, seed), KINDS[name], data, stride, seed, root))
     print(table(list(rows.values())), "", table([run for runs in pair.values() for run in runs]), "", summary(pair), sep="\n")
     with replacing(args.output) as temporary:
         draw(list(rows.values()), f"{args.minutes:g} minutes of training each, wild_test").savefig(temporary, dpi=110)

@@ -10,7 +10,9 @@ import re
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any, NamedTuple, Protocol
 
 import cv2
@@ -79,6 +81,8 @@ GONE = 0.3
 """Below this mean score nobody is there: a person who has left the picture, say."""
 SMALLEST = 8
 """The smallest side of a region, pixels."""
+PARALLEL = min(4, os.cpu_count() or 1)
+"""So many people, or squares of a search, are seen to at once."""
 DOUBLE = 0.06
 """People whose points are less than this apart in the mean, in sides of the region, are one."""
 
@@ -133,12 +137,19 @@ class MediaPipeDetector:
         self._time = self._found_at = -math.inf
         self._rect = importlib.import_module("mediapipe.framework.formats.rect_pb2").NormalizedRect
         black = np.zeros((64, 64, 3), np.uint8)
+        # A graph does one thing at a time; several people, and the squares of a search, share a few of each kind.
+        self._workers = ThreadPoolExecutor(PARALLEL, thread_name_prefix="mediapipe")
+        self._finders, self._lookers = SimpleQueue(), SimpleQueue()
         with _quiet():  # what the library has to say comes with the first picture
-            self._finder = _graph(_FIND)
-            self._find(black, far=False)
+            for _ in range(PARALLEL):
+                self._finders.put(_graph(_FIND))
+            for _ in range(PARALLEL):  # the queue brings each graph once
+                self._find_in(black, (0, 0, 64, 64))
             try:
-                self._looker = _graph(_LOOK, path)
-                self._look(black, Region(32, 32, 64, 0))
+                for _ in range(PARALLEL):
+                    self._lookers.put(_graph(_LOOK, path))
+                for _ in range(PARALLEL):
+                    self._look(black, Region(32, 32, 64, 0))
             except (RuntimeError, ValueError) as error:
                 raise InputError(f"{path}: is no pose landmark model of mediapipe ({_line(error)[:120]}); give another") from error
 
@@ -150,13 +161,24 @@ class MediaPipeDetector:
         if not 0 <= time - self._time <= FORGET:
             self._people, self._found_at = [], -math.inf
         self._time = time
-        people = [self._look(picture, person.region) for person in self._people]
+        height, width = picture.shape[:2]
+        side = max(min(height, width), max(height, width) // 4)
+        # The package's model sees 224 x 224 pixels, in which a person of a third of a wide picture's height is lost: so squares as
+        # large as the picture's shorter side are searched too and, where nothing is found, smaller ones.
+        squares = [(0, 0, width, height), *_tiles(width, height, side)]
+        due = time - self._found_at >= FIND_EVERY
+        looks = [self._workers.submit(self._look, picture, person.region) for person in self._people]
+        finds = self._search(picture, squares) if due or not self._people else []
+        people = [look.result() for look in looks]
         lost = None in people
         people = _without_doubles([person for person in people if person is not None])
-        due = time - self._found_at >= FIND_EVERY
         if due or lost or not people:
-            self._found_at = time if due else self._found_at
-            for region in self._find(picture, far=due and not people):
+            found = [pair for find in finds or self._search(picture, squares) for pair in find.result()]
+            if due:
+                self._found_at = time
+                if not people and not found:
+                    found = [pair for find in self._search(picture, _tiles(width, height, round(0.6 * side))) for pair in find.result()]
+            for region in _different(found):
                 if len(people) >= self.most:
                     break
                 if any(region.same(person.region) for person in people):
@@ -169,30 +191,18 @@ class MediaPipeDetector:
         self._people = people
         return np.stack([person.points for person in people]) if people else np.zeros((0, self.joints.sources, 3), np.float32)
 
-    def _find(self, picture: np.ndarray, far: bool) -> list[Region]:
-        """Regions in which a person seems to be, the largest first.
+    def _search(self, picture: np.ndarray, squares: list[tuple[int, int, int, int]]) -> list[Future[list[tuple[float, Region]]]]:
+        """Have people looked for in squares (x, y, width, height) of a picture, side by side."""
+        return [self._workers.submit(self._find_in, picture, square) for square in squares]
 
-        The package's model sees 224 x 224 pixels, in which a person of a third of a wide picture's height is lost: so squares as
-        large as the picture's shorter side are searched too and, where nothing is found, smaller ones (`far`).
-        """
-        height, width = picture.shape[:2]
-        side = max(min(height, width), max(height, width) // 4)
-        found = self._find_in(picture, [(0, 0, width, height), *_tiles(width, height, side)])
-        if far and not found:
-            found = self._find_in(picture, _tiles(width, height, round(0.6 * side)))
-        regions: list[Region] = []
-        for _, region in sorted(found, reverse=True, key=lambda pair: pair[0]):  # of several of one person, the surest
-            if not any(region.same(other) for other in regions):
-                regions.append(region)
-        return sorted(regions, key=lambda region: -region.side)
-
-    def _find_in(self, picture: np.ndarray, tiles: list[tuple[int, int, int, int]]) -> list[tuple[float, Region]]:
+    def _find_in(self, picture: np.ndarray, square: tuple[int, int, int, int]) -> list[tuple[float, Region]]:
+        """Regions in which a person seems to be, each with how sure that is."""
+        x, y, width, height = square
+        tile = np.ascontiguousarray(picture[y : y + height, x : x + width])
         found = []
-        for x, y, width, height in tiles:
-            tile = np.ascontiguousarray(picture[y : y + height, x : x + width])
-            for detection in self._finder.process(tile).found or ():
-                points = np.array([(point.x * width + x, point.y * height + y) for point in detection.location_data.relative_keypoints])
-                found.append((detection.score[0], Region.around(points[0], points[1])))
+        for detection in _process(self._finders, tile).found or ():
+            points = np.array([(point.x * width + x, point.y * height + y) for point in detection.location_data.relative_keypoints])
+            found.append((detection.score[0], Region.around(points[0], points[1])))
         return found
 
     def _look(self, picture: np.ndarray, region: Region) -> _Person | None:
@@ -202,7 +212,7 @@ class MediaPipeDetector:
         if not (side >= SMALLEST and math.isfinite(x + y + side + turn)):
             return None  # the graph would not outlive it
         rect = self._rect(x_center=x / width, y_center=y / height, width=side / width, height=side / height, rotation=turn)
-        seen = self._looker.process({"image": picture, "region": rect})
+        seen = _process(self._lookers, {"image": picture, "region": rect})
         if seen.landmarks is None or seen.reach is None:
             return None
         points = np.array([(p.x * width, p.y * height, min(p.visibility, p.presence)) for p in seen.landmarks.landmark], np.float32)
@@ -212,6 +222,24 @@ class MediaPipeDetector:
             return None
         centre, end = (np.array([p.x * width, p.y * height]) for p in seen.reach.landmark[:2])
         return _Person(points, Region.around(centre, end))
+
+
+def _process(graphs: SimpleQueue, what: object) -> Any:
+    """What the next free graph says."""
+    graph = graphs.get()
+    try:
+        return graph.process(what)
+    finally:
+        graphs.put(graph)
+
+
+def _different(found: list[tuple[float, Region]]) -> list[Region]:
+    """Of several regions of one person the surest, the largest first."""
+    regions: list[Region] = []
+    for _, region in sorted(found, reverse=True, key=lambda pair: pair[0]):
+        if not any(region.same(other) for other in regions):
+            regions.append(region)
+    return sorted(regions, key=lambda region: -region.side)
 
 
 def _tiles(width: int, height: int, side: int) -> list[tuple[int, int, int, int]]:

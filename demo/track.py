@@ -9,6 +9,9 @@ from scipy.optimize import linear_sum_assignment
 
 FARTHEST = 0.5
 """People farther apart than this from one frame to the next are not the same, in units of the person's size in the picture."""
+FAR = 1e3
+SPEED = 3.0
+"""Whoever was out of sight may have gone so many of these units a second further: about a sprint."""
 PATIENCE = 1.0
 """Seconds after which somebody who was out of sight is somebody new."""
 SHORTEST = 0.5
@@ -22,10 +25,14 @@ class _Track:
     frames: list[int] = field(default_factory=list)
     people: list[np.ndarray] = field(default_factory=list)
 
-    @property
-    def expected(self) -> np.ndarray:
-        """Where the joints (17, 3) were last."""
-        return self.people[-1]
+    size: float = 0.0
+    """The person's size in the picture, pixels: the largest so far, for who crouches is no smaller."""
+
+    def extend(self, frame: int, person: np.ndarray) -> None:
+        """The person (17, 3) was seen in this frame."""
+        self.frames.append(frame)
+        self.people.append(person)
+        self.size = max(self.size, size(person))
 
 
 class Tracker:
@@ -43,20 +50,22 @@ class Tracker:
         alive = [track for track in self._tracks if self.count - track.frames[-1] <= PATIENCE * self.fps]
         taken = set()
         if alive and len(people):
-            cost = np.array([[distance(track.expected, person) for person in people] for track in alive])  # (tracks, P)
-            for row, column in zip(*linear_sum_assignment(np.minimum(cost, 10 * FARTHEST)), strict=True):
-                if cost[row, column] <= FARTHEST:
-                    self._extend(alive[row], people[column])
+            cost = np.array([[self._cost(track, person) for person in people] for track in alive])  # (tracks, P)
+            for row, column in zip(*linear_sum_assignment(cost), strict=True):
+                if cost[row, column] < FAR:
+                    alive[row].extend(self.count, people[column])
                     taken.add(int(column))
         for number, person in enumerate(people):
             if number not in taken:
                 self._tracks.append(_Track())
-                self._extend(self._tracks[-1], person)
+                self._tracks[-1].extend(self.count, person)
         self.count += 1
 
-    def _extend(self, track: _Track, person: np.ndarray) -> None:
-        track.frames.append(self.count)
-        track.people.append(person)
+    def _cost(self, track: _Track, person: np.ndarray) -> float:
+        """How far a person (17, 3) is from where the track ends, in units of the size; FAR: it is somebody else."""
+        apart = distance(track.people[-1], person) / max(track.size, size(person), 1e-6)
+        unseen = (self.count - track.frames[-1] - 1) / self.fps  # seconds
+        return apart if apart <= FARTHEST + SPEED * unseen else FAR
 
     def tracks(self, most: int) -> np.ndarray:
         """The `most` people who were seen longest, longest first -> (P, T, 17, 3), zeros where they were not seen.
@@ -72,9 +81,12 @@ class Tracker:
 
 
 def distance(first: np.ndarray, second: np.ndarray) -> float:
-    """How far apart two people (17, 3) are: the mean over joints that both have, in units of the larger one's size; inf if none."""
+    """How far apart two people (17, 3) are, pixels: the mean over joints that both have; inf if none."""
     both = (first[:, 2] > 0) & (second[:, 2] > 0)
-    if not both.any():
-        return np.inf
-    size = max(np.ptp(person[both, :2], axis=0).max() for person in (first, second))
-    return float(np.linalg.norm(first[both, :2] - second[both, :2], axis=-1).mean() / max(size, 1e-6))
+    return float(np.linalg.norm(first[both, :2] - second[both, :2], axis=-1).mean()) if both.any() else np.inf
+
+
+def size(person: np.ndarray) -> float:
+    """The longer side of the box around the joints that a person (17, 3) has, pixels."""
+    there = person[:, 2] > 0
+    return float(np.ptp(person[there, :2], axis=0).max()) if there.any() else 0.0
