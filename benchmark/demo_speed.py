@@ -28,12 +28,12 @@ from demo.detect import create_detector
 from demo.export import Poses
 from demo.lift import lift_people
 from demo.video import VideoReader, VideoWriter, open_video
-from demo.vis import detect_people, drawn, render
+from demo.vis import LINES, detect_people, drawn, render
 
 
 def first_frames(video: VideoReader, count: int) -> VideoReader:
     """The video cut after `count` frames."""
-    return replace(video, frames=count, _pictures=lambda: itertools.islice(video._pictures(), count))
+    return replace(video, frames=count, _pictures=lambda size: itertools.islice(video._pictures(size), count))
 
 
 def timed(what: str, frames: int, work: Callable[[], object]) -> tuple[object, float]:
@@ -54,10 +54,10 @@ def main() -> None:
     parser.add_argument("--checkpoint", help="weights (default: those that come along)")
     args = parser.parse_args()
     whole = open_video(args.video)
-    pictures = [picture for _, _, picture in itertools.islice(whole, args.frames)]
-    if len(pictures) < 2:
+    frames = sum(1 for _ in itertools.islice(whole, args.frames))
+    if frames < 2:
         raise InputError(f"{args.video}: has one frame only; give a longer video")
-    video, frames = first_frames(whole, len(pictures)), len(pictures)
+    video = first_frames(whole, frames)
     print(f"{whole.path.name}: {whole.size[0]}x{whole.size[1]}, {frames} frames")
     timed("decoding", frames, lambda: sum(1 for _ in video))
     detector = create_detector(model=args.detector_model)
@@ -68,7 +68,10 @@ def main() -> None:
         f"lifting {len(keypoints)} people", valid_frames(keypoints), lambda: lift_people(keypoints, video.size, float(video.fps), lifter)
     )
     poses = Poses(poses_3d, keypoints, valid, float(video.fps), video.size)
-    sheets, _ = timed("drawing", frames, lambda: list(drawn((picture.copy() for picture in pictures), poses, video.size, False)))
+    small = video.scaled(LINES)
+    pictures = [picture for _, _, picture in small]
+    timed("drawing", frames, lambda: sum(1 for _ in drawn(pictures, poses, small.size, False)))
+    sheets = list(drawn(pictures, poses, small.size, False))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "out.mp4"
 

@@ -166,7 +166,7 @@ class MediaPipeDetector:
         # The package's model sees 224 x 224 pixels, in which a person of a third of a wide picture's height is lost: so squares as
         # large as the picture's shorter side are searched too and, where nothing is found, smaller ones.
         squares = [(0, 0, width, height), *_tiles(width, height, side)]
-        due = time - self._found_at >= FIND_EVERY
+        due = time - self._found_at >= FIND_EVERY and len(self._people) < self.most
         looks = [self._workers.submit(self._look, picture, person.region) for person in self._people]
         finds = self._search(picture, squares) if due or not self._people else []
         people = [look.result() for look in looks]

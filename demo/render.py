@@ -1,7 +1,7 @@
 """Drawing what the demo found: 2D limbs over the video, 3D people on a ground grid. Arrays in, arrays out; pictures are BGR.
 
     offsets = place_people(poses_3d, valid, fps)
-    scene = Scene3D.around(panel_size(video_size), poses_3d + offsets[:, :, None], valid)
+    scene = Scene3D.around(panel_size(picture_size), poses_3d + offsets[:, :, None], valid)
     for t in range(frames):
         draw_2d(picture, keypoints_2d[0, t], valid[0, t])
         both = side_by_side(picture, draw_3d(scene, poses_3d[:, t], valid[:, t], offsets[:, t]))
@@ -30,8 +30,6 @@ GROUND_WINDOW = 0.25
 """Seconds over which the ground under a person is smoothed: less than a step, in which the hip rises and falls."""
 APART = 1.1
 """Metres between people: where they stand to each other is not estimated."""
-LARGEST_PANEL = 1080
-"""Pixels; larger videos are scaled down to this height."""
 
 SHIFT = 4  # OpenCV takes coordinates in 1/16 pixel
 FAR_OUT = 20_000.0  # pixels: no drawing routine overflows on this
@@ -371,25 +369,18 @@ def _draw_shadows(scene: Scene3D, panel: np.ndarray, joints: np.ndarray) -> None
 # ---- both ----
 
 
-def panel_size(video: tuple[int, int]) -> tuple[int, int]:
-    """The size of the 3D panel beside a video of (width, height) pixels: a square as high as the video, at most LARGEST_PANEL; even."""
-    height = max(2, min(video[1], LARGEST_PANEL) // 2 * 2)
+def panel_size(picture: tuple[int, int]) -> tuple[int, int]:
+    """The size of the 3D panel beside a picture of (width, height) pixels: a square as high as the picture; even."""
+    height = max(2, picture[1] // 2 * 2)
     return height, height
 
 
-def side_by_side(frame: np.ndarray, panel: np.ndarray) -> np.ndarray:
-    """The picture and to its right the panel, both (H, W, 3) uint8 -> a new array as high as the panel, with even sides.
-
-    The picture is scaled to the panel's height; one row too many is cut off instead.
-    """
-    height = panel.shape[0] // 2 * 2
-    right = panel.shape[1] // 2 * 2
-    if not 0 <= frame.shape[0] - height <= 1:
-        width = max(2, round(frame.shape[1] * height / frame.shape[0]))
-        frame = cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA if height < frame.shape[0] else cv2.INTER_LINEAR)
-    left = max(2, frame.shape[1] // 2 * 2)
+def side_by_side(picture: np.ndarray, panel: np.ndarray) -> np.ndarray:
+    """The picture and to its right the panel, both (H, W, 3) uint8 -> a new array with even sides: a row or column too many is cut."""
+    height, right = (side // 2 * 2 for side in panel.shape[:2])
+    left = max(2, picture.shape[1] // 2 * 2)
     both = np.empty((height, left + right, 3), np.uint8)
-    both[:, :left] = frame[:height, :left]
+    both[:, :left] = picture[:height, :left]
     both[:, left:] = panel[:height, :right]
     return both
 

@@ -10,7 +10,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -61,11 +61,21 @@ class VideoReader:
     frames: int | None
     duration: float | None
     has_audio: bool
-    _pictures: Callable[[], Iterator[np.ndarray]] = field(repr=False)
+    _pictures: Callable[[tuple[int, int]], Iterator[np.ndarray]] = field(repr=False)
 
     def __iter__(self) -> Iterator[tuple[int, float, np.ndarray]]:
-        for index, picture in enumerate(self._pictures()):
+        for index, picture in enumerate(self._pictures(self.size)):
             yield index, float(index / self.fps), picture
+
+    def scaled(self, lines: int) -> VideoReader:
+        """The same with pictures that are no higher than `lines` pixels; made small while they are decoded, which is cheap."""
+        return replace(self, size=scaled_size(self.size, lines))
+
+
+def scaled_size(size: tuple[int, int], lines: int) -> tuple[int, int]:
+    """A size (width, height) brought down to a height of `lines` pixels, where it is higher, and then an even width."""
+    width, height = size
+    return (max(2, 2 * round(width * lines / height / 2)), lines) if height > lines else (width, height)
 
 
 def open_video(
@@ -128,18 +138,17 @@ class _VideoFile:
             self.matrix = _display_matrix(first)
             aspect = stream.sample_aspect_ratio or 1
             stored = round(first.width * aspect) if 0.25 <= aspect <= 4 else first.width, first.height
-        self.stored_size = stored  # with square pixels, before it is turned
-        self.size = stored[::-1] if _lies_on_its_side(self.matrix) else stored
+        self.size = stored[::-1] if _lies_on_its_side(self.matrix) else stored  # with square pixels, upright
         # What players take for the colours of a file that does not say: HD is BT.709, smaller pictures are BT.601.
         self.colours = "ITU709" if min(stored) >= 720 else "ITU601"
 
-    def pictures(self) -> Iterator[np.ndarray]:
-        """Yield pictures (H, W, 3) uint8 BGR, upright, at self.fps."""
+    def pictures(self, size: tuple[int, int]) -> Iterator[np.ndarray]:
+        """Yield pictures of `size` (W, H) as (H, W, 3) uint8 BGR, upright, at self.fps."""
         convert = VideoReformatter()
+        width, height = size[::-1] if _lies_on_its_side(self.matrix) else size
         for frame in _at_constant_rate(self._timed(), float(self.fps)):
             colours = self.colours if frame.colorspace == 2 else None  # 2: the file does not say
-            width, height = self.stored_size
-            plain = convert.reformat(frame, width, height, "bgr24", src_colorspace=colours)
+            plain = convert.reformat(frame, width, height, "bgr24", src_colorspace=colours, interpolation="AREA")
             picture = plain.to_ndarray()
             yield _upright(picture.copy() if plain is frame else picture, self.matrix)  # the frame may be shown again
 
@@ -327,9 +336,10 @@ def _open_images(folder: Path, fps: float | Fraction) -> VideoReader:
         _read_image(name, names[0], (width, height))
     rate = simple_rate(fps)
 
-    def pictures() -> Iterator[np.ndarray]:
+    def pictures(size: tuple[int, int]) -> Iterator[np.ndarray]:
         for name in names:
-            yield _read_image(name, names[0], (width, height))
+            picture = _read_image(name, names[0], (width, height))
+            yield picture if size == (width, height) else cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
 
     return VideoReader(folder, (width, height), rate, len(names), float(len(names) / rate), has_audio=False, _pictures=pictures)
 
@@ -446,7 +456,7 @@ class VideoWriter:
         with contextlib.ExitStack() as undo:
             undo.callback(self._abandon)
             self._output = av.open(str(temporary), "w", format="mp4", container_options={"movflags": "+faststart"})
-            self._stream = self._output.add_stream("libx264", rate=self.fps, options={"preset": "veryfast", "crf": "18"})
+            self._stream = self._output.add_stream("libx264", rate=self.fps, options={"preset": "veryfast", "crf": "20"})
             self._stream.width, self._stream.height = (side + side % 2 for side in self.size)
             self._stream.pix_fmt = "yuv420p"
             context = self._stream.codec_context

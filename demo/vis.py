@@ -14,6 +14,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import argparse
+import itertools
 import queue
 import threading
 import time
@@ -35,10 +36,11 @@ from demo.export import Poses, hash_file, read_poses, write_csv, write_json, wri
 from demo.lift import lift_people
 from demo.render import Scene3D, draw_2d, draw_3d, panel_size, place_people, side_by_side
 from demo.track import Tracker
-from demo.video import VideoReader, VideoWriter, open_video
+from demo.video import VideoReader, VideoWriter, open_video, scaled_size
 
 OUTPUT = Path(__file__).resolve().parent / "output"
 AHEAD = 4  # pictures that wait between two stages that run side by side
+LINES = 720  # height of the drawn video
 BLANK = 40  # grey of the pictures where there is no video
 
 Item = TypeVar("Item")
@@ -92,31 +94,34 @@ def detect_people(video: VideoReader, detector: Detector, most: int) -> np.ndarr
 
 
 def drawn(pictures: Iterable[np.ndarray], poses: Poses, size: tuple[int, int], fix_z: bool) -> Iterator[np.ndarray]:
-    """Each picture with the 2D over it, and the 3D to its right; as many as there are poses."""
+    """Each picture, of `size` (width, height), with the 2D over it, and the 3D to its right; as many as there are poses."""
     posed = poses.posed  # (P, T)
     offsets = place_people(poses.poses_3d, posed, poses.fps, poses.keypoints_2d, fix_z)  # (P, T, 3)
     scene = Scene3D.around(panel_size(size), poses.poses_3d + offsets[:, :, None], posed)
+    keypoints = poses.keypoints_2d * np.array([size[0] / poses.size[0], size[1] / poses.size[1], 1], np.float32)  # (P, T, 17, 3)
     for frame, picture in zip(range(posed.shape[1]), pictures, strict=False):
         for person in range(len(posed)):
-            draw_2d(picture, poses.keypoints_2d[person, frame], poses.valid[person, frame], person)
+            draw_2d(picture, keypoints[person, frame], poses.valid[person, frame], person)
         yield side_by_side(picture, draw_3d(scene, poses.poses_3d[:, frame], posed[:, frame], offsets[:, frame]))
 
 
-def render(video: VideoReader | None, poses: Poses, path: Path, fix_z: bool) -> None:
-    """Write the side-by-side video; decoding, drawing and encoding run side by side. No video: the 2D stands on grey."""
-    frames, size = poses.posed.shape[1], video.size if video else poses.size
+def render(video: VideoReader | None, poses: Poses, path: Path, fix_z: bool, lines: int = LINES) -> None:
+    """Write the side-by-side video, no higher than `lines` pixels; decoding, drawing and encoding run side by side.
+
+    No video: the 2D stands on grey.
+    """
+    frames, size = poses.posed.shape[1], scaled_size(video.size if video else poses.size, lines)
     if video:
-        pictures = ahead(picture for _, _, picture in video)
+        pictures = ahead(picture for _, _, picture in video.scaled(lines))
     else:
         pictures = (np.full((size[1], size[0], 3), BLANK, np.uint8) for _ in range(frames))
-    panel = panel_size(size)
-    width = side_by_side(np.zeros((size[1], size[0], 3), np.uint8), np.zeros((*panel, 3), np.uint8)).shape[1]
+    sheets = ahead(drawn(pictures, poses, size, fix_z))
+    first = next(sheets)
     sound = video.path if video and video.has_audio else None
-    with VideoWriter(path, video.fps if video else poses.fps, (width, panel[1]), sound, frames / poses.fps) as writer:
-        for picture in tqdm(
-            ahead(drawn(pictures, poses, size, fix_z)), total=frames, desc="drawing", unit="frame", disable=None, leave=False
-        ):
-            writer.write(picture)
+    with VideoWriter(path, video.fps if video else poses.fps, first.shape[1::-1], sound, frames / poses.fps) as writer:
+        sheets = itertools.chain([first], sheets)
+        for sheet in tqdm(sheets, total=frames, desc="drawing", unit="frame", disable=None, leave=False):
+            writer.write(sheet)
 
 
 def build_parser() -> Parser:
@@ -139,6 +144,9 @@ def build_parser() -> Parser:
     group.add_argument("--gpu", default="0", help="number of the CUDA device, where there is one (default: 0)")
     group = parser.add_argument_group("output")
     group.add_argument("--output", metavar="FOLDER", help="where the results go (default: demo/output/NAME/)")
+    group.add_argument(
+        "--lines", type=number(int, 2), default=LINES, help=f"the drawn video is no higher than so many pixels (default: {LINES})"
+    )
     group.add_argument("--fix_z", action="store_true", help="the lowest joint stands on the ground in every frame")
     return parser
 
@@ -187,7 +195,7 @@ def main() -> None:
     write_json(folder / "poses.json", poses)
     write_viewer(folder / "viewer.html", poses.poses_3d, poses.keypoints_2d, poses.valid, poses.fps, poses.size, name, args.fix_z)
     started = time.perf_counter()
-    render(video, poses, folder / f"{name}.mp4", args.fix_z)
+    render(video, poses, folder / f"{name}.mp4", args.fix_z, args.lines)
     done("drawing and encoding", poses.posed.shape[1])
     print(f"results: {folder}: {name}.mp4, viewer.html, poses.npz, poses.csv, poses.json")
 

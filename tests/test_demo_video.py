@@ -218,6 +218,10 @@ def test_a_display_matrix_is_obeyed(matrix: tuple[int, ...], expected: object, t
     found = pictures_of(path)
     assert len(found) == 3
     assert all(close(picture, upright) and picture.flags.c_contiguous for picture in found)
+    small = open_video(path).scaled(24)
+    assert small.size == ((32, 24) if upright.shape == picture.shape else (18, 24))
+    smaller = cv2.resize(upright, small.size, interpolation=cv2.INTER_AREA)
+    assert all(close(picture, smaller, within=12) for _, _, picture in small)
 
 
 def test_pixels_that_are_not_square_are_made_square(tmp_path: Path) -> None:
@@ -329,6 +333,10 @@ def test_a_folder_of_images_is_read_in_natural_order(tmp_path: Path) -> None:
     reader = open_video(tmp_path)
     assert (reader.size, reader.fps, reader.frames, reader.has_audio) == ((64, 48), 30, 4, False)
     assert [number(picture) for _, _, picture in reader] == [0, 1, 2, 3]
+    assert [(picture.shape, number(cv2.resize(picture, (64, 48)))) for _, _, picture in reader.scaled(12)] == [
+        ((12, 16, 3), i) for i in range(4)
+    ]
+    assert reader.scaled(1000) == reader  # nothing is made larger
     slow = open_video(tmp_path, fps=12.5)
     assert (slow.fps, slow.duration) == (Fraction(25, 2), 0.32)
     assert [time for _, time, _ in slow] == [0, 0.08, 0.16, 0.24]
