@@ -1,0 +1,61 @@
+"""How much memory the demo takes for a long video: one of --frames frames is made from a short one, and the whole demo runs on it.
+
+    python benchmark/demo_memory.py --video sample_video.mp4
+
+The short video is played to and fro, so that people go on from frame to frame. Prints the most memory that the demo's process held
+at once (resident set), and what it took.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+import itertools
+import resource
+import subprocess
+import tempfile
+import time
+
+import cv2
+
+from common.arguments import Parser, number
+from common.errors import InputError, exit_on_input_error
+from demo.video import VideoWriter, open_video
+
+SIZE = (1280, 720)
+
+
+def make(source: str, frames: int, path: Path) -> None:
+    """Write a video of SIZE and `frames` frames that plays the first seconds of `source` to and fro."""
+    reader = open_video(source)
+    pictures = [cv2.resize(picture, SIZE) for _, _, picture in itertools.islice(reader, 150)]
+    to_and_fro = itertools.cycle(pictures + pictures[-2:0:-1])
+    with VideoWriter(path, reader.fps, SIZE) as writer:
+        for picture in itertools.islice(to_and_fro, frames):
+            writer.write(picture)
+
+
+def main() -> None:
+    """Make the video, run the demo on it, print what it took."""
+    parser = Parser(description=__doc__.splitlines()[0])
+    parser.add_argument("--video", default="sample_video.mp4", help="a video, by path or by its name in demo/video/")
+    parser.add_argument("--frames", type=number(int, 1), default=20_000, help="of the long video (default: 20000)")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "long.mp4"
+        make(args.video, args.frames, path)
+        started = time.perf_counter()
+        flags = ["--video", str(path), "--output", f"{folder}/out", "--detector_model", "full"]
+        if subprocess.run([sys.executable, str(ROOT / "demo" / "vis.py"), *flags]).returncode:
+            raise InputError("the demo failed; see above")
+        minutes = (time.perf_counter() - started) / 60
+    most = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024  # kilobytes on Linux
+    print(f"{args.frames} frames of {SIZE[0]}x{SIZE[1]}: {minutes:.0f} minutes, at most {most / 1e9:.2f} GB of memory")
+
+
+if __name__ == "__main__":
+    exit_on_input_error(main)
