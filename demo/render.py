@@ -28,7 +28,7 @@ LOW_SCORE = 0.3
 """Limbs of a keypoint with less are drawn thin."""
 GROUND_WINDOW = 0.25
 """Seconds over which the ground under a person is smoothed: less than a step, in which the hip rises and falls."""
-APART = 1.1
+APART = 1.4
 """Metres between people: where they stand to each other is not estimated."""
 
 SHIFT = 4  # OpenCV takes coordinates in 1/16 pixel
