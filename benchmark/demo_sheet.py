@@ -19,7 +19,7 @@ import numpy as np
 from common.arguments import Parser, number
 from common.errors import InputError, exit_on_input_error
 from common.files import replacing
-from demo.video import open_video
+from demo.video import IMAGES, open_video
 
 
 def sheet(pictures: list[np.ndarray], columns: int) -> np.ndarray:
@@ -38,6 +38,9 @@ def main() -> None:
     parser.add_argument("--lines", type=number(int, 2), default=270, help="height of each, pixels (default: 270)")
     parser.add_argument("--output", default=str(ROOT / "figure" / "demo.jpg"), help="figure (default: figure/demo.jpg)")
     args = parser.parse_args()
+    suffix = Path(args.output).suffix
+    if suffix not in IMAGES:
+        raise InputError(f"--output is {args.output!r}; it must end in one of {', '.join(IMAGES)}")
     try:
         wanted = [int(text) for text in args.frames.split(",")]
     except ValueError as error:
@@ -45,7 +48,7 @@ def main() -> None:
     found = {index: picture for index, _, picture in open_video(args.video).scaled(args.lines) if index in wanted}
     if missing := [index for index in wanted if index not in found]:
         raise InputError(f"{args.video}: has no frame {missing[0]}; give others by --frames")
-    _, data = cv2.imencode(Path(args.output).suffix, sheet([found[index] for index in wanted], args.columns))
+    _, data = cv2.imencode(suffix, sheet([found[index] for index in wanted], args.columns))
     with replacing(args.output) as temporary:
         Path(temporary).write_bytes(data.tobytes())
 

@@ -32,7 +32,7 @@ from common.wild import WildDataset
 from common.world_motion import read_world_motion
 from model import PoseTransformer, create_model, model_sizes
 from model.complexity import count_parameters, gflops
-from model.registry import SINGLE
+from model.registry import PLAN, SINGLE
 
 # Flags that may differ when a run is resumed: they do not change what it computes, or say how far it goes.
 FREE_ON_RESUME = {"resume", "nepoch", "device", "gpu", "workers", "results", "save_every", "root_path", "test", "train"}
@@ -355,9 +355,11 @@ def build_model(args: Namespace, default_model: str, checkpoint: Checkpoint | No
     if in_channels is not None and checkpoint is None:
         given["in_channels"] = in_channels
     if checkpoint and checkpoint.name:
-        if checkpoint.name != name:
+        family = name.split(".")[0]
+        if checkpoint.name.split(".")[0] != family:
             raise InputError(f"{checkpoint.path}: holds {checkpoint.name}, not {name}; leave out --model or give another checkpoint")
-        replaced = SINGLE if "prune" in given else ()
+        # Weights of another plan on the same backbone go on with this one's, if the learned parts are the same.
+        replaced = (*PLAN, *SINGLE) if checkpoint.name != name else SINGLE if "prune" in given else ()
         given = {size: value for size, value in checkpoint.sizes.items() if size in known and size not in replaced} | given
     return create_model(name, **given)
 

@@ -285,6 +285,19 @@ def test_flags_override_the_plan_of_a_checkpoint() -> None:
         from_flags("--token_num 5", checkpoint)
 
 
+def test_weights_go_on_under_another_plan_of_the_same_backbone() -> None:
+    plain = create_model("mixste.mixste", frames=9, channel=16, d_hid=32, depth=3)
+    checkpoint = Checkpoint(Path("a.pth"), plain.state_dict(), plain.name, plain.sizes, Normaliser())
+    pruned = from_flags("--model mixste.h2ot_mixste --prune 1:7,2:4", checkpoint)
+    assert (pruned.name, pruned.plan.stages, pruned.frames, pruned.hidden) == ("mixste.h2ot_mixste", ((1, 7), (2, 4)), 9, 32)
+    load_weights(pruned, checkpoint)
+    learned = from_flags("--model mixste.hot_mixste --token_num 5 --layer_index 1", checkpoint)
+    with pytest.raises(InputError, match=r"missing: .*x_token"):
+        load_weights(learned, checkpoint)
+    with pytest.raises(InputError, match=r"holds mixste\.mixste, not mhformer\.mhformer"):
+        from_flags("--model mhformer.mhformer", checkpoint)
+
+
 def test_help_explains_the_flags(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         build_parser("mixste.hot_mixste").parse_args(["--help"])
