@@ -21,7 +21,7 @@ from common.metrics import ErrorTable, change_error
 from common.normalise import Normaliser
 from common.sequences import PoseSequence
 from common.skeleton import H36M
-from common.windows import window_bounds
+from common.windows import catmull_rom, window_bounds
 from model import PoseTransformer, create_model
 from model.pruning import gather_frames
 
@@ -225,11 +225,9 @@ def resample_3d(pose: np.ndarray, count: int) -> np.ndarray:
         return np.repeat(pose, count, axis=0)
     position = np.linspace(0, len(pose) - 1, count)  # (count,)
     knot = np.minimum(position.astype(np.int64), len(pose) - 2)  # (count,)
-    t = (position - knot)[:, None, None]
     ends = 2 * pose[[0, -1]] - pose[[1, -2]]  # (2, J, 3): the motion goes straight on
     padded = np.concatenate([ends[:1], pose, ends[1:]])  # (N + 2, J, 3)
-    a, b, c, d = (padded[knot + i] for i in range(4))  # (count, J, 3) each
-    return b + t / 2 * (c - a + t * (2 * a - 5 * b + 4 * c - d + t * (3 * (b - c) + d - a)))
+    return sum(weight * padded[knot + step] for step, weight in enumerate(catmull_rom((position - knot)[:, None, None])))  # (count, J, 3)
 
 
 @contextlib.contextmanager

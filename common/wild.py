@@ -16,6 +16,7 @@ from common import detector_noise as detector
 from common.normalise import Normaliser, box_of
 from common.pose_dataset import Batch
 from common.skeleton import H36M, body_height
+from common.windows import catmull_rom
 from common.world_motion import WorldClip
 
 HEIGHT = 1.64
@@ -111,10 +112,8 @@ class MotionBank:
         left = np.minimum(time.astype(np.int64), np.maximum(last[:, None] - 1, 0))  # (B, F)
         if np.all(time == left):
             return self.pose[left + self.offset[clip, None]]
-        t = (time - left).astype(np.float32)
-        weights = ((-t + 2 * t**2 - t**3) / 2, 1 - 2.5 * t**2 + 1.5 * t**3, (t + 4 * t**2 - 3 * t**3) / 2, (t**3 - t**2) / 2)
         pose = np.zeros((*left.shape, 17, 3), np.float32)
-        for step, weight in zip((-1, 0, 1, 2), weights, strict=True):
+        for step, weight in zip((-1, 0, 1, 2), catmull_rom((time - left).astype(np.float32)), strict=True):
             rows = np.clip(left + step, 0, last[:, None]) + self.offset[clip, None]
             pose += weight[..., None, None] * self.pose[rows]
         return pose

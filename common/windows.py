@@ -30,3 +30,11 @@ def subsample(length: int, subset: float, downsample: int) -> slice:
     draw = int.from_bytes(hashlib.sha256(str(length).encode()).digest()[:4], "little") / (2**32 - 1)  # 0..1
     start = min(int(draw * (length - count + 1)), length - count)
     return slice(start, start + count, downsample)
+
+
+def catmull_rom(t: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """The weights of four frames in a row at the share `t` (0..1) of the way from the second to the third, each of t's shape.
+
+    A cubic that goes through every frame without a kink.
+    """
+    return (-t + 2 * t**2 - t**3) / 2, 1 - 2.5 * t**2 + 1.5 * t**3, (t + 4 * t**2 - 3 * t**3) / 2, (t**3 - t**2) / 2
