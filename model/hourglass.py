@@ -141,7 +141,8 @@ class PoseTransformer(nn.Module, ABC):
                 chosen.append(frames)
                 if plan.learned:
                     x = x + getattr(self, position_name(len(chosen)))[:, :, None]
-            if plan.select == "attention" and kept is None and layer + 1 in stages:
+            # A replay, which needs no scores, asks for them too: attention that gives them rounds otherwise.
+            if plan.select == "attention" and stages.get(layer + 1, x.shape[1]) < x.shape[1]:
                 x, scores = self.stage(layer, x, scores=True)  # (B, K, S, C), (B, K)
             else:
                 x = self.stage(layer, x)  # (B, K, S, C)
@@ -156,6 +157,8 @@ class PoseTransformer(nn.Module, ABC):
 
     def select(self, x: Tensor, pose_2d: Tensor, frames: Tensor, scores: Tensor | None, keep: int) -> Tensor:
         """Which rows of x (B, N, S, C) stay -> (B, keep). frames: (B, N) their frame numbers; scores: (B, N) attention received."""
+        if keep == x.shape[1]:  # nothing to choose, and no scores to choose by
+            return torch.arange(keep, device=x.device).expand(len(x), -1)
         always = self.plan.always
         protected = torch.isin(frames, torch.tensor(always, device=x.device)) if always else None  # (B, N)
         if self.plan.select == "attention":

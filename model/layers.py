@@ -59,22 +59,30 @@ def attend(q: Tensor, k: Tensor, v: Tensor, heads: int, axis: int) -> Tensor:
     return x.transpose(1, 2).reshape(shape)  # (..., N, ..., C)
 
 
-@torch.no_grad()
-def attention_received(q: Tensor, k: Tensor, heads: int, axis: int) -> Tensor:
-    """How much attention each key gets along `axis`: the mean over heads, queries and the other token axes.
+def attend_and_score(q: Tensor, k: Tensor, v: Tensor, heads: int, axis: int) -> tuple[Tensor, Tensor]:
+    """`attend`, and how much attention each key receives along `axis`: the mean over heads, queries and the other token axes.
 
-    q, k: (B, N, ..., C) as `attend` takes them. Returns (B, N), at least float32; its rows sum to 1. One of the other tokens at a
-    time: the weights of all of them would neither fit the caches nor, for a large batch, the memory.
+    q, k, v: (B, N or M, ..., C) as `attend` takes them. The same weights serve both, where fused attention shows none: the result
+    differs from that of `attend` by rounding. The scores are (B, M), at least float32, without a gradient; their rows sum to 1.
     """
-    width = q.shape[-1] // heads
-    q, k = (t.to(torch.promote_types(t.dtype, torch.float32)).movedim(axis, 1).flatten(2) for t in (q, k))  # (B, N, S * C)
-    q, k = (t.unflatten(-1, (-1, heads, width)).permute(2, 0, 3, 1, 4) for t in (q * width**-0.5, k))  # (S, B, heads, N, width)
+    width, shape, precision = q.shape[-1] // heads, q.movedim(axis, -2).shape, torch.promote_types(q.dtype, torch.float32)
+    scaled = q.to(precision) * width**-0.5
+    parts = (t.to(precision).movedim(axis, -2).flatten(0, -3) for t in (scaled, k, v))  # (batch, N or M, C)
     with torch.autocast(q.device.type, enabled=False):
-        return sum((one @ other.mT).softmax(dim=-1).mean(dim=(1, 2)) for one, other in zip(q, k, strict=True)) / len(q)  # (B, N)
+        # One head at a time: the weights of all would fit neither the caches nor, for a large batch, the memory.
+        x, scores = zip(*map(_weigh, *(t.split(width, dim=-1) for t in parts)), strict=True)
+    x = torch.cat(x, dim=-1).reshape(shape).movedim(-2, axis)  # (B, N, ..., C)
+    return x.to(q.dtype).contiguous(), sum(scores).unflatten(0, (len(q), -1)).mean(dim=1) / (heads * shape[-2])
+
+
+def _weigh(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+    """Attention of one head (batch, N or M, width), q scaled -> (batch, N, width), and the sum of the weights of each key (batch, M)."""
+    weights = torch.bmm(q, k.mT).softmax(dim=-1)  # (batch, N, M)
+    return torch.bmm(weights, v), weights.detach().sum(dim=1)
 
 
 class Attention(nn.Module):
-    """Multi-head self-attention along `axis` of (..., C) tokens; a list `received` gets `attention_received` of every call."""
+    """Multi-head self-attention along `axis` of (..., C) tokens; a list `received` gets the scores of `attend_and_score`."""
 
     def __init__(self, channel: int, heads: int = 8, qkv_bias: bool = True, dropout: float = 0.0) -> None:
         super().__init__()
@@ -85,9 +93,12 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor, axis: int, received: list[Tensor] | None = None) -> Tensor:
         q, k, v = self.qkv(x).chunk(3, dim=-1)  # three of (..., C)
-        if received is not None:
-            received.append(attention_received(q, k, self.heads, axis))
-        return self.drop(self.proj(attend(q, k, v, self.heads, axis)))
+        if received is None:
+            x = attend(q, k, v, self.heads, axis)
+        else:
+            x, scores = attend_and_score(q, k, v, self.heads, axis)
+            received.append(scores)
+        return self.drop(self.proj(x))
 
 
 class CrossAttention(nn.Module):

@@ -20,7 +20,7 @@ from common.normalise import Normaliser
 from common.recipes import published_mpjpe
 from common.skeleton import H36M
 from model import Hourglass, PoseTransformer, create_model, model_sizes
-from model.layers import TIME, Attention, attention_received
+from model.layers import TIME, Attention, attend, attend_and_score
 from model.pruning import SELECTORS, gather_frames, select_by_motion
 from model.recovering import RECOVERERS
 from tests.rules import SMALL, filled, motion
@@ -147,40 +147,60 @@ def test_bfloat16_autocast(name: str, select: str) -> None:
 @pytest.mark.parametrize("name", BASES)
 @torch.no_grad()
 def test_scores_are_the_attention_that_the_layer_pays(name: str) -> None:
-    """Each row sums to 1, and asking for them changes nothing."""
-    model = planned(name)
+    """Each row sums to 1, and asking for them changes nothing but rounding."""
+    model = exact(planned(name))
     tokens = model.embed(pose_for(model))
     x, scores = model.stage(0, tokens, scores=True)
     assert scores.shape == tokens.shape[:2]
-    torch.testing.assert_close(scores.sum(dim=1), torch.ones(2))
-    assert torch.equal(x, model.stage(0, tokens))
+    torch.testing.assert_close(scores.sum(dim=1), torch.ones_like(scores[:, 0]))
+    torch.testing.assert_close(x, model.stage(0, tokens))
 
 
 @pytest.mark.parametrize("shape", [(2, 7, 16), (2, 7, 5, 16)])
-def test_attention_received(shape: tuple[int, ...]) -> None:
-    """Against the weights themselves: the values are one-hot, so that the output of attention shows them."""
-    q, k = (torch.randn(shape, generator=torch.Generator().manual_seed(seed), requires_grad=True) for seed in (1, 2))
+def test_attention_and_its_scores_come_from_the_same_weights(shape: tuple[int, ...]) -> None:
+    q, k, v = (torch.randn(shape, generator=torch.Generator().manual_seed(seed), requires_grad=True) for seed in (1, 2, 3))
     heads = [t.detach().reshape(2, 7, -1, 2, 8) for t in (q, k)]
     weights = (torch.einsum("bnshc,bmshc->bshnm", *heads) / 8**0.5).softmax(dim=-1)
-    received = attention_received(q, k, 2, TIME)
+    x, received = attend_and_score(q, k, v, 2, TIME)
     torch.testing.assert_close(received, weights.mean(dim=(1, 2, 3)))
     assert not received.requires_grad
+    fused, weight = attend(q, k, v, 2, TIME), torch.randn(shape)
+    torch.testing.assert_close(x, fused)
+    ours, theirs = (torch.autograd.grad(result, (q, k, v), weight) for result in (x, fused))
+    torch.testing.assert_close(ours, theirs)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert torch.equal(attention_received(q, k, 2, TIME), received)
+        assert torch.equal(attend_and_score(q, k, v, 2, TIME)[1], received)
+    half = [t.detach().bfloat16() for t in (q, k, v)]
+    assert attend_and_score(*half, 2, TIME)[0].dtype == torch.bfloat16
+    assert torch.equal(attend_and_score(*half, 2, TIME)[1], attend_and_score(*(t.float() for t in half), 2, TIME)[1])
 
 
 @torch.no_grad()
 def test_attention_maps_are_made_where_they_are_needed_only(monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
-    monkeypatch.setattr(
-        "model.layers.attention_received", lambda q, k, heads, axis: calls.append(1) or attention_received(q, k, heads, axis)
-    )
+    monkeypatch.setattr("model.layers.attend_and_score", lambda *args: calls.append(1) or attend_and_score(*args))
     model = planned("mixste.mixste", select="attention")
     kept = model(pose_for(model)).kept
     assert len(calls) == 2  # before layers 1 and 2
-    model(pose_for(model), kept)  # a replay chooses nothing
+    model(pose_for(model), kept)  # a replay rounds as the choice did
+    assert len(calls) == 4
     planned("mixste.mixste", select="motion")(pose_for(model))
-    assert len(calls) == 2
+    planned("mixste.mixste", "1:9,2:9", select="attention")(pose_for(model))  # nothing to choose
+    assert len(calls) == 4
+
+
+@pytest.mark.parametrize("name", BASES)
+def test_selecting_by_attention_trains_as_any_plan_that_keeps_the_same_frames(name: str) -> None:
+    model, other = (planned(name, select=select).double() for select in ("attention", "uniform"))
+    x = pose_for(model)
+    first = model(x)
+    second = other(x, first.kept)
+    torch.testing.assert_close(first.pose, second.pose)
+    ours, theirs = (
+        torch.autograd.grad(prediction.pose.square().sum(), [*choosing.parameters()])
+        for choosing, prediction in ((model, first), (other, second))
+    )
+    torch.testing.assert_close(ours, theirs)
 
 
 @torch.no_grad()
@@ -338,5 +358,5 @@ def test_published_numbers_are_those_of_the_published_plan() -> None:
 def test_attention_hands_its_scores_out() -> None:
     attention, received = Attention(8, heads=2), []
     x = torch.randn(2, 5, 3, 8, generator=torch.Generator().manual_seed(0))
-    assert torch.equal(attention(x, TIME, received), attention(x, TIME))
+    torch.testing.assert_close(attention(x, TIME, received), attention(x, TIME))
     assert [scores.shape for scores in received] == [(2, 5)]
