@@ -20,6 +20,7 @@ import subprocess
 import tempfile
 import time
 
+import av
 import cv2
 
 from common.arguments import Parser, number
@@ -27,16 +28,28 @@ from common.errors import InputError, exit_on_input_error
 from demo.video import VideoWriter, open_video
 
 SIZE = (1280, 720)
+TO_AND_FRO = 300  # frames
 
 
-def make(source: str, frames: int, path: Path) -> None:
-    """Write a video of SIZE and `frames` frames that plays the first seconds of `source` to and fro."""
-    reader = open_video(source)
-    pictures = [cv2.resize(picture, SIZE) for _, _, picture in itertools.islice(reader, 150)]
-    to_and_fro = itertools.cycle(pictures + pictures[-2:0:-1])
-    with VideoWriter(path, reader.fps, SIZE) as writer:
-        for picture in itertools.islice(to_and_fro, frames):
+def make(source: str, frames: int, path: Path) -> int:
+    """Write a video of SIZE and `frames` frames or a few more, which plays the first of `source` to and fro; return how many."""
+    reader, once = open_video(source), path.with_name("once.mp4")
+    pictures = [cv2.resize(picture, SIZE) for _, _, picture in itertools.islice(reader, TO_AND_FRO // 2)]
+    with VideoWriter(once, reader.fps, SIZE) as writer:
+        for picture in pictures + pictures[::-1]:
             writer.write(picture)
+    times, later, copy = -(-frames // writer.frames), 0, None
+    with av.open(str(path), "w") as output:
+        for _ in range(times):  # coded once, copied often
+            with av.open(str(once)) as container:
+                stream = container.streams.video[0]
+                copy = copy or output.add_stream_from_template(stream)
+                for packet in container.demux(stream):
+                    if packet.dts is not None:
+                        packet.pts, packet.dts, packet.stream = packet.pts + later, packet.dts + later, copy
+                        output.mux(packet)
+                later += stream.duration
+    return times * writer.frames
 
 
 def main() -> None:
@@ -47,14 +60,14 @@ def main() -> None:
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "long.mp4"
-        make(args.video, args.frames, path)
+        frames = make(args.video, args.frames, path)
         started = time.perf_counter()
         flags = ["--video", str(path), "--output", f"{folder}/out", "--detector_model", "full"]
         if subprocess.run([sys.executable, str(ROOT / "demo" / "vis.py"), *flags]).returncode:
             raise InputError("the demo failed; see above")
         minutes = (time.perf_counter() - started) / 60
     most = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024  # kilobytes on Linux
-    print(f"{args.frames} frames of {SIZE[0]}x{SIZE[1]}: {minutes:.0f} minutes, at most {most / 1e9:.2f} GB of memory")
+    print(f"{frames} frames of {SIZE[0]}x{SIZE[1]}: {minutes:.0f} minutes, at most {most / 1e9:.2f} GB of memory")
 
 
 if __name__ == "__main__":
