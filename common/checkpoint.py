@@ -23,7 +23,7 @@ from common.normalise import Normaliser
 from model import PoseTransformer, create_model, list_models, model_sizes
 
 SHIPPED = Path(__file__).resolve().parent.parent / "checkpoint"
-DEFAULT = "mhformer.mhformer"
+DEFAULT = "mhformer.h2ot_mhformer"
 """The model whose in-the-wild weights are used where nothing is named."""
 
 BEST = re.compile(r"model_(\d+)_(\d+)\.pth")

@@ -389,9 +389,9 @@ def test_from_a_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert np.array_equal(Lifter.from_checkpoint(path)(given, SIZE), expected)
     assert np.array_equal(Lifter.from_checkpoint(tmp_path, batch_size=3, flip=False)(given, SIZE).shape, expected.shape)
     monkeypatch.setattr(checkpoint, "SHIPPED", tmp_path)
-    with pytest.raises(InputError, match=r"wild_mhformer\.pth: no weights of mhformer\.mhformer come along \(there are: none\)"):
+    with pytest.raises(InputError, match=r"wild_h2ot_mhformer\.pth: no weights of mhformer\.h2ot_mhformer come along"):
         Lifter.from_checkpoint()
-    path.rename(tmp_path / "wild_mhformer.pth")
+    path.rename(tmp_path / "wild_h2ot_mhformer.pth")
     assert np.array_equal(Lifter.from_checkpoint()(given, SIZE), expected)
     path = tmp_path / "a.pth"
     torch.save(lift.model.state_dict(), path)
