@@ -12,8 +12,8 @@ FARTHEST = 0.5
 FAR = 1e3
 SPEED = 3.0
 """Whoever was out of sight may have gone so many of these units a second further: about a sprint."""
-PATIENCE = 1.0
-"""Seconds after which somebody who was out of sight is somebody new."""
+PATIENCE = (0.25, 1.0)
+"""Seconds after which somebody who was out of sight is somebody new: as long as the person had been seen, but within these."""
 SHORTEST = 0.5
 """Seconds for which a person must have been seen."""
 
@@ -47,7 +47,8 @@ class Tracker:
 
     def add(self, people: np.ndarray) -> None:
         """The people (P, 17, 3) of the next picture, pixels and score; P may be 0."""
-        alive = [track for track in self._tracks if self.count - track.frames[-1] <= PATIENCE * self.fps]
+        least, most = (seconds * self.fps for seconds in PATIENCE)
+        alive = [track for track in self._tracks if self.count - track.frames[-1] <= min(max(least, len(track.frames)), most)]
         taken = set()
         if alive and len(people):
             cost = np.array([[self._cost(track, person) for person in people] for track in alive])  # (tracks, P)

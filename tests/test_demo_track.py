@@ -53,6 +53,13 @@ def test_who_was_out_of_sight_may_have_gone_on() -> None:
     assert len(tracked(jump + [[person(100 + 1.5 * size, scale=0.5)]] * 8)) == 1  # crouching, a person is as large as before
 
 
+def test_who_flickered_up_is_not_waited_for() -> None:
+    """A ghost beside somebody who then leaves does not take that person's place."""
+    ghost = person(160, scale=1.5)
+    found = tracked([[person(100)]] * 18 + [[person(100), ghost]] * 2 + [[]] * 5 + [[person(180)]] * 10)
+    assert [int((row[..., 2] > 0).any(axis=1).sum()) for row in found] == [30]
+
+
 def test_a_flicker_is_left_out_and_most_are_kept_by_length() -> None:
     frames = [[person(100)] + ([person(500)] if t == 4 else []) + ([person(800)] if t > 5 else []) for t in range(20)]
     found = tracked(frames)
