@@ -17,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import statistics
 
 import torch
+from matplotlib import colormaps
 from matplotlib.figure import Figure
 
 from benchmark.wild_rows import FRAMES, RESULTS, ROOT, SEEDS, Kind, all_windows, build, mean_and_spread, row_name, train
@@ -48,7 +49,6 @@ PLANS = {
     "abl_hot_n0": mhformer("HoT, n = 0", prune="0:15", select="cluster", recover="attention"),
     "abl_hot_n2": mhformer("HoT, n = 2", prune="2:15", select="cluster", recover="attention"),
     "abl_hot_r5": mhformer("HoT, r = 5", prune="1:5", select="cluster", recover="attention"),
-    "abl_hot_r30": mhformer("HoT, r = 30", prune="1:30", select="cluster", recover="attention"),
 }
 """Where HoT prunes (n), and how many frames it keeps (r)."""
 ROWS = STRATEGIES | PLANS
@@ -86,8 +86,9 @@ def draw(rows: dict[str, list[dict]]) -> Figure:
             mean, spread = mean_and_spread(runs)[metric]
             bar = spread if len(runs) > 1 else None
             at = (runs[0]["gflops"], mean)
-            axes.errorbar(*at, yerr=bar, fmt="o", capsize=4, label=f"{number} {ROWS[name].label}", color=f"C{number % 10}")
-            axes.annotate(str(number), at, xytext=(6, 4), textcoords="offset points")
+            axes.errorbar(*at, yerr=bar, fmt="o", capsize=4, label=f"{number} {ROWS[name].label}", color=colormaps["tab20"](number))
+            axes.annotate(str(number), at, xytext=(6, 4) if number % 8 else (-12, -12), textcoords="offset points")
+        axes.margins(x=0.1)
         axes.set(xlabel=f"GFLOPs of a window of {FRAMES} frames", ylabel=title)
         axes.grid(alpha=0.3)
     figure.legend(*axes.get_legend_handles_labels(), loc="outside right upper", fontsize="small")

@@ -22,7 +22,7 @@ from common.errors import InputError
 from common.skeleton import H36M
 from demo import export
 from demo.export import Poses, csv_columns, hash_file, read_poses, write_csv, write_json, write_poses, write_viewer
-from demo.render import place_people
+from demo.render import APART, place_people
 from tests.synthetic import world_motion
 
 TITLE = "day 1 </script><script>alert('x')</script> & \"co\" @@MOTION@@ größe.mp4"
@@ -262,7 +262,7 @@ def test_the_page_holds_the_motion(page: Path, poses: Poses) -> None:
     assert score == pytest.approx(poses.keypoints_2d[..., 2], abs=2e-3)
     offsets = place_people(poses.poses_3d, posed, poses.fps, poses.keypoints_2d)
     assert planes[102:104] * meta["metre"] == pytest.approx(-offsets[..., 1], abs=1e-4)
-    assert meta["across"] == pytest.approx([-0.55, 0.55])
+    assert meta["across"] == pytest.approx([-APART / 2, APART / 2])
 
 
 def test_the_same_motion_gives_the_same_page(page: Path, poses: Poses, tmp_path: Path) -> None:
