@@ -10,6 +10,7 @@ from scipy.optimize import linear_sum_assignment
 FARTHEST = 0.5
 """People farther apart than this from one frame to the next are not the same, in units of the person's size in the picture."""
 FAR = 1e3
+"""Stands for any distance that is too far: larger than all that are not."""
 SPEED = 3.0
 """Whoever was out of sight may have gone so many of these units a second further: about a sprint."""
 PATIENCE = (0.25, 1.0)
