@@ -25,7 +25,6 @@ class _Track:
 
     frames: list[int] = field(default_factory=list)
     people: list[np.ndarray] = field(default_factory=list)
-
     size: float = 0.0
     """The person's size in the picture, pixels: the largest so far, for who crouches is no smaller."""
 
