@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
+import cv2
 import numpy as np
 
 from common.arguments import Parser, number
@@ -53,6 +54,7 @@ def main() -> None:
     parser.add_argument("--detector_model", help="full, heavy or the file of a model (default: heavy where it is there, else full)")
     parser.add_argument("--checkpoint", help="weights (default: those that come along)")
     args = parser.parse_args()
+    cv2.setNumThreads(1)  # as in the demo
     whole = open_video(args.video)
     frames = sum(1 for _ in itertools.islice(whole, args.frames))
     if frames < 2:

@@ -68,9 +68,9 @@ HEAVY_SOURCE = f"`npm pack @mediapipe/pose@0.5.1675469404` brings it as package/
 
 MARGIN = 1.25
 """The region's side over what the body reaches, as in the training of the landmark models."""
-FIND_EVERY = 0.25
-"""People who come into the picture are looked for this often, seconds; while there is nobody, in every picture, but those who are
-far off still only this often."""
+FIND_EVERY = 0.2
+"""People who come into the picture are looked for this often, seconds, in one of the squares each time; while there is nobody, in
+every picture and all squares, but those who are far off still only this often."""
 FORGET = 1.0
 """After a gap of so many seconds, or a step back, the people are looked for from the start."""
 OVERLAP = 0.2
@@ -79,10 +79,14 @@ OUTSIDE = 0.2
 """Of a joint's score, what is left where the joint is outside the picture, and so guessed."""
 GONE = 0.3
 """Below this mean score nobody is there: a person who has left the picture, say."""
+SILHOUETTE = (1, 256, 256, 1)
+"""Of a landmark model's outputs, the one of this shape is not used here."""
 SMALLEST = 8
 """The smallest side of a region, pixels."""
 PARALLEL = min(4, os.cpu_count() or 1)
 """So many people, or squares of a search, are seen to at once."""
+LARGE = 15e6
+"""Bytes of a landmark model that is worth all cores for one person; a smaller one leaves a core to who decodes the video."""
 DOUBLE = 0.06
 """People whose points are less than this apart in the mean, in sides of the region, are one."""
 
@@ -135,21 +139,29 @@ class MediaPipeDetector:
         self.most = most
         self._people: list[_Person] = []
         self._time = self._found_at = -math.inf
+        self._searched = 0  # times
         self._rect = importlib.import_module("mediapipe.framework.formats.rect_pb2").NormalizedRect
         black = np.zeros((64, 64, 3), np.uint8)
-        # A graph does one thing at a time; several people, and the squares of a search, share a few of each kind.
+        # A graph does one thing at a time; several people, and the squares of a search, share a few of each kind. One person alone has a
+        # graph that runs on several cores, which makes no difference to the result.
         self._workers = ThreadPoolExecutor(PARALLEL, thread_name_prefix="mediapipe")
-        self._finders, self._lookers = SimpleQueue(), SimpleQueue()
+        self._finders, self._lookers, self._alone = SimpleQueue(), SimpleQueue(), SimpleQueue()
         with _quiet():  # what the library has to say comes with the first picture
             for _ in range(PARALLEL):
                 self._finders.put(_graph(_FIND))
             for _ in range(PARALLEL):  # the queue brings each graph once
                 self._find_in(black, (0, 0, 64, 64))
             try:
-                for _ in range(PARALLEL):
-                    self._lookers.put(_graph(_LOOK, path))
-                for _ in range(PARALLEL):
-                    self._look(black, Region(32, 32, 64, 0))
+                whole = SimpleQueue()
+                whole.put(_graph(_LOOK, path))
+                self._look(whole, black, Region(32, 32, 64, 0))  # what is no such model is found out before it is taken apart
+                with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:  # a graph reads its file at the first picture
+                    lean = _without_silhouette(path, Path(folder) / path.name)
+                    several = PARALLEL if path.stat().st_size > LARGE else max(1, PARALLEL - 1)
+                    for graphs, threads in [(self._lookers, 1)] * PARALLEL + [(self._alone, several)]:
+                        graphs.put(_graph(_LOOK, lean, threads))
+                    for graphs in [self._lookers] * PARALLEL + [self._alone]:
+                        self._look(graphs, black, Region(32, 32, 64, 0))
             except (RuntimeError, ValueError) as error:
                 raise InputError(f"{path}: is no pose landmark model of mediapipe ({_line(error)[:120]}); give another") from error
 
@@ -167,15 +179,19 @@ class MediaPipeDetector:
         # large as the picture's shorter side are searched too and, where nothing is found, smaller ones.
         squares = [(0, 0, width, height), *_tiles(width, height, side)]
         due = time - self._found_at >= FIND_EVERY and len(self._people) < self.most
-        looks = [self._workers.submit(self._look, picture, person.region) for person in self._people]
-        finds = self._search(picture, squares) if due or not self._people else []
+        graphs = self._alone if len(self._people) == 1 and not due else self._lookers
+        looks = [self._workers.submit(self._look, graphs, picture, person.region) for person in self._people]
+        some = squares if not self._people else [squares[self._searched % len(squares)]] if due else []
+        finds = self._search(picture, some)
         people = [look.result() for look in looks]
-        lost = None in people
+        rest = [square for square in squares if square not in some] if None in people else []
+        finds += self._search(picture, rest)
         people = _without_doubles([person for person in people if person is not None])
-        if due or lost or not people:
-            found = [pair for find in finds or self._search(picture, squares) for pair in find.result()]
+        if finds:
+            found = [pair for find in finds for pair in find.result()]
             if due:
                 self._found_at = time
+                self._searched += 1
                 if not people and not found:
                     found = [pair for find in self._search(picture, _tiles(width, height, round(0.6 * side))) for pair in find.result()]
             for region in _different(found):
@@ -183,9 +199,9 @@ class MediaPipeDetector:
                     break
                 if any(region.same(person.region) for person in people):
                     continue
-                person = self._look(picture, region)
+                person = self._look(self._alone, picture, region)
                 if person is not None:
-                    person = self._look(picture, person.region)  # again, now that it is known better where the person is
+                    person = self._look(self._alone, picture, person.region)  # again, now that it is known better where the person is
                 if person is not None:
                     people = _without_doubles([*people, person])
         self._people = people
@@ -205,14 +221,14 @@ class MediaPipeDetector:
             found.append((detection.score[0], Region.around(points[0], points[1])))
         return found
 
-    def _look(self, picture: np.ndarray, region: Region) -> _Person | None:
-        """The joints of the person in a region; None where there is nobody."""
+    def _look(self, graphs: SimpleQueue, picture: np.ndarray, region: Region) -> _Person | None:
+        """The joints of the person in a region, as one of the graphs sees them; None where there is nobody."""
         height, width = picture.shape[:2]
         x, y, side, turn = region
         if not (side >= SMALLEST and math.isfinite(x + y + side + turn)):
             return None  # the graph would not outlive it
         rect = self._rect(x_center=x / width, y_center=y / height, width=side / width, height=side / height, rotation=turn)
-        seen = _process(self._lookers, {"image": picture, "region": rect})
+        seen = _process(graphs, {"image": picture, "region": rect})
         if seen.landmarks is None or seen.reach is None:
             return None
         points = np.array([(p.x * width, p.y * height, min(p.visibility, p.presence)) for p in seen.landmarks.landmark], np.float32)
@@ -306,9 +322,9 @@ def _landmark_model(model: str | Path | None, folder: Path) -> Path:
     return path.resolve()
 
 
-def _graph(text: str, model: Path | None = None) -> Any:
+def _graph(text: str, model: Path | None = None, threads: int = 1) -> Any:
     """A graph of mediapipe that waits for pictures. model: the landmark model to use in place of the full one in the package, which
-    the graph names itself: so no file has to be written among those of the package."""
+    the graph names itself: so no file has to be written among those of the package. threads: of the model's computation."""
     base = importlib.import_module("mediapipe.python.solution_base")
     importlib.import_module("mediapipe.python.solutions.pose")  # brings the options of the calculators
     calculators = importlib.import_module("mediapipe.framework.calculator_pb2")
@@ -318,12 +334,38 @@ def _graph(text: str, model: Path | None = None) -> Any:
     whole.initialize(graph_config=parse(text, calculators.CalculatorGraphConfig()))
     config = calculators.CalculatorGraphConfig()
     config.ParseFromString(whole.binary_config)  # with the subgraphs in full
+    inference = importlib.import_module("mediapipe.calculators.tensor.inference_calculator_pb2").InferenceCalculatorOptions.ext
     for node in config.node:
+        if node.calculator == "InferenceCalculatorCpu":
+            node.options.Extensions[inference].delegate.xnnpack.num_threads = threads
         if model is not None and node.calculator == "ConstantSidePacketCalculator":
             for packet in node.options.Extensions[constants.ConstantSidePacketCalculatorOptions.ext].packet:
                 if packet.string_value.endswith("pose_landmark_full.tflite"):
                     packet.string_value = str(model)
     return base.SolutionBase(graph_config=config, side_inputs={} if model is None else {"model_complexity": 1})  # 1: full
+
+
+def _without_silhouette(model: Path, into: Path) -> Path:
+    """Write a landmark model without what finds the person's silhouette, a third of its time, which nobody here asks for.
+
+    The rest is as it was, to the bit. The graph wants as many outputs as before: the score stands in for the silhouette.
+    """
+    schema = importlib.import_module("mediapipe.tasks.metadata.schema_py_generated")
+    builder = importlib.import_module("flatbuffers").Builder()
+    whole = schema.ModelT.InitFromObj(schema.Model.GetRootAs(model.read_bytes(), 0))
+    graph = whole.subgraphs[0]
+    shapes = {output: tuple(graph.tensors[output].shape) for output in graph.outputs}
+    score = next(output for output, shape in shapes.items() if shape == (1, 1))
+    graph.outputs = [score if shapes[output] == SILHOUETTE else output for output in graph.outputs]
+    needed, operators = set(graph.outputs), []
+    for operator in reversed(graph.operators):
+        if needed.intersection(operator.outputs):
+            needed.update(operator.inputs)
+            operators.append(operator)
+    graph.operators = operators[::-1]
+    builder.Finish(whole.Pack(builder), b"TFL3")
+    into.write_bytes(builder.Output())
+    return into
 
 
 @contextlib.contextmanager

@@ -292,19 +292,16 @@ def draw_3d(scene: Scene3D, poses: np.ndarray, valid: np.ndarray | bool = True, 
     colour = colour + fade * (air - colour)
     ends = np.stack([pixels[:, parent], pixels[:, joint]], axis=2)  # (N, 16, 2, 2)
     thick = np.stack([radius[:, parent], radius[:, joint]], axis=2)  # (N, 16, 2)
-    layers = []
-    for share, towards, edge, tone in (
-        (1.0, 0.0, 1.5, 0.25 * colour + 0.75 * air),  # an edge that sets it off from limbs behind it
-        (1.0, 0.0, 0.0, 0.72 * colour),
-        (0.8, 0.16, 0.0, colour),
-        (0.34, 0.36, 0.0, colour + 0.32 * (255 - colour)),
-    ):
-        centre = ends - np.array([0.6, 0.8]) * (towards * thick)[..., None]
-        layers.append((_capsules(centre, share * thick + edge), tone))
-    for index in np.argsort(-far, axis=None):
-        n, limb = divmod(int(index), len(joint))
-        for outline, tone in layers:
-            cv2.fillConvexPoly(panel, outline[n, limb], tone[n, limb].tolist(), cv2.LINE_AA, SHIFT)
+    # The first of the four is an edge that sets a limb off from those behind it.
+    tones = np.stack([0.25 * colour + 0.75 * air, 0.72 * colour, colour, colour + 0.32 * (255 - colour)], axis=2)  # (N, 16, 4, 3)
+    share, towards, edge = np.array([(1.0, 0.0, 1.5), (1.0, 0.0, 0.0), (0.8, 0.16, 0.0), (0.34, 0.36, 0.0)]).T[..., None]  # (4, 1) each
+    thick = thick[:, :, None]  # (N, 16, 1, 2)
+    centres = ends[:, :, None] - np.array([0.6, 0.8]) * (towards * thick)[..., None]  # (N, 16, 4, 2, 2)
+    outlines = _capsules(centres, share * thick + edge)  # (N, 16, 4, 2 * ARC, 2)
+    outlines, tones = (array.reshape(-1, *array.shape[2:]) for array in (outlines, tones))  # (N * 16, 4, ...)
+    for limb in np.argsort(-far, axis=None):
+        for outline, tone in zip(outlines[limb], tones[limb].tolist(), strict=True):
+            cv2.fillConvexPoly(panel, outline, tone, cv2.LINE_AA, SHIFT)
     return panel
 
 

@@ -40,6 +40,10 @@ _LEAD = 0.5  # seconds by which sound is written before the pictures, so that pl
 _EARLY_SOUND = 0.1  # seconds before the first picture that are kept: decoders need them to settle, players do not play them
 
 
+# Beside "veryfast" alone: half the time at the same picture, for a file that is a quarter larger.
+_CODING = {"preset": "veryfast", "crf": "20", "x264-params": "subme=1:me=dia:partitions=none:cabac=0"}
+
+
 # Reading ---------------------------------------------------------------------------------------------------------------------
 
 
@@ -148,7 +152,7 @@ class _VideoFile:
         width, height = size[::-1] if _lies_on_its_side(self.matrix) else size
         for frame in _at_constant_rate(self._timed(), float(self.fps)):
             colours = self.colours if frame.colorspace == 2 else None  # 2: the file does not say
-            plain = convert.reformat(frame, width, height, "bgr24", src_colorspace=colours, interpolation="AREA")
+            plain = convert.reformat(frame, width, height, "bgr24", src_colorspace=colours, interpolation="AREA", threads=1)
             picture = plain.to_ndarray()
             yield _upright(picture.copy() if plain is frame else picture, self.matrix)  # the frame may be shown again
 
@@ -456,7 +460,7 @@ class VideoWriter:
         with contextlib.ExitStack() as undo:
             undo.callback(self._abandon)
             self._output = av.open(str(temporary), "w", format="mp4", container_options={"movflags": "+faststart"})
-            self._stream = self._output.add_stream("libx264", rate=self.fps, options={"preset": "veryfast", "crf": "20"})
+            self._stream = self._output.add_stream("libx264", rate=self.fps, options=_CODING)
             self._stream.width, self._stream.height = (side + side % 2 for side in self.size)
             self._stream.pix_fmt = "yuv420p"
             context = self._stream.codec_context
@@ -474,8 +478,8 @@ class VideoWriter:
             raise ValueError(f"picture is {picture.dtype} {picture.shape}, not uint8 {(height, width, 3)}")
         if width % 2 or height % 2:
             picture = cv2.copyMakeBorder(picture, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
-        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="bgr24")
-        frame = self._convert.reformat(frame, format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG")
+        frame = av.VideoFrame.from_numpy_buffer(np.ascontiguousarray(picture), format="bgr24")
+        frame = self._convert.reformat(frame, format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG", threads=1)
         frame.pts, frame.time_base, frame.duration = self.frames, 1 / self.fps, 1
         with self._clear_errors():
             if self._sound is not None:

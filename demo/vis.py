@@ -15,12 +15,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import argparse
 import itertools
+import os
 import queue
 import threading
 import time
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
+import cv2
 import numpy as np
 from tqdm import tqdm
 
@@ -60,6 +62,8 @@ def ahead(items: Iterable[Item]) -> Iterator[Item]:
                 continue
 
     def work() -> None:
+        if sys.platform == "linux":  # a thread has a priority of its own there: who waits for items comes before who makes them
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
         try:
             for item in items:
                 if stopped.is_set():
@@ -154,6 +158,7 @@ def build_parser() -> Parser:
 def main() -> None:
     """Run the stages that are asked for and say where the results are."""
     args = build_parser().parse_args()
+    cv2.setNumThreads(1)  # the stages run side by side: OpenCV's own threads would get in their way
     if not (args.video or args.keypoints or args.poses):
         raise InputError("nothing to do; give --video, or --keypoints or --poses of an earlier run")
     if args.keypoints and args.poses:
