@@ -248,19 +248,65 @@ def test_mediapipe_refuses_other_models(capfd: pytest.CaptureFixture) -> None:
 
 
 @needs_mediapipe
-@pytest.mark.skipif("HOT_SAMPLE_VIDEO" not in os.environ, reason="HOT_SAMPLE_VIDEO names no video with people")
-def test_mediapipe_finds_the_people_of_a_video() -> None:
+def test_where_people_are_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    detector, searched = detect.create_detector("mediapipe", "full"), []
+    region = detect.Region(50, 50, 80, 0)
+    person = detect._Person(np.concatenate([np.random.default_rng(0).uniform(20, 80, (33, 2)), np.ones((33, 1))], 1), region)
+    there = True
+    monkeypatch.setattr(detector, "_find_in", lambda picture, square: searched.append(square) or [(1.0, region)] * there)
+    monkeypatch.setattr(detector, "_look", lambda graphs, picture, region: person if there else None)
+    frame = np.zeros((90, 160, 3), np.uint8)
+    squares = [(0, 0, 160, 90), *detect._tiles(160, 90, 90)]
+    assert len(squares) == 3
+    assert len(detector.detect(frame, 0.0)) == 1  # nobody was known: everywhere
+    assert sorted(searched) == sorted(squares)
+    searched.clear()
+    for number in range(1, 20):  # now in turns, one every fifth of a second
+        assert len(detector.detect(frame, number / 30)) == 1
+    assert sorted(searched) == sorted(squares)
+    searched.clear()
+    there = False
+    assert len(detector.detect(frame, 20 / 30)) == 0  # lost: everywhere, and at once
+    assert set(searched) >= set(squares)
+
+
+def sample_frames(count: int) -> list[np.ndarray]:
+    """The first pictures of HOT_SAMPLE_VIDEO."""
     video = importlib.import_module("cv2").VideoCapture(os.environ["HOT_SAMPLE_VIDEO"])
-    detector, people = detect.create_detector("mediapipe", "full"), []
-    for number in range(60):
-        there, frame = video.read()
-        if not there:
-            break
-        people.append(detector.detect(frame, number / 30))
+    return [frame for there, frame in (video.read() for _ in range(count)) if there]
+
+
+needs_sample = pytest.mark.skipif("HOT_SAMPLE_VIDEO" not in os.environ, reason="HOT_SAMPLE_VIDEO names no video with people")
+
+
+@needs_mediapipe
+@needs_sample
+def test_neither_the_silhouette_nor_threads_change_a_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(detect, "LARGE", 0)  # the first uses every core for one person
+    detectors = [detect.create_detector("mediapipe", "full") for _ in range(2)]
+    monkeypatch.setattr(detect, "_without_silhouette", lambda model, into: model)
+    monkeypatch.setattr(detect, "PARALLEL", 1)
+    detectors.append(detect.create_detector("mediapipe", "full"))
+    detectors[1]._alone = detectors[1]._lookers
+    found = 0
+    for number, frame in enumerate(sample_frames(30)):
+        first, *others = (detector.detect(frame, number / 30) for detector in detectors)
+        found += len(first)
+        for other in others:
+            np.testing.assert_array_equal(first, other)
+    assert found
+
+
+@needs_mediapipe
+@needs_sample
+def test_mediapipe_finds_the_people_of_a_video() -> None:
+    detector = detect.create_detector("mediapipe", "full")
+    frames = sample_frames(60)
+    people = [detector.detect(frame, number / 30) for number, frame in enumerate(frames)]
     found = [picture[0] for picture in people if len(picture)]
     assert len(found) > 0.5 * len(people)
     pose = convert.convert(np.stack(found), detector.joints)
-    height, width = frame.shape[:2]
+    height, width = frames[0].shape[:2]
     assert np.median(pose[..., 2]) > 0.5
     middle = np.median(pose[..., :2], axis=(0, 1))
     assert 0 < middle[0] < width
