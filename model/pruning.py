@@ -36,15 +36,15 @@ def select_by_cluster(features: Tensor, keep: int, always: Tensor | None = None)
         distance = (square[:, :, None] + square[:, None, :]).sub_(gram, alpha=2)  # (B, F, F), squared and times D
         # The Gram matrix leaves rounding where frames are equal; below its noise a distance is zero, so that ties are ties.
         noise = 1e3 * torch.finfo(precision).eps * square.amax(dim=1)[:, None, None]  # (B, 1, 1)
-        distance = (distance * (distance > noise)).tril_(-1)
+        distance = distance.masked_fill_(distance <= noise, 0).tril_(-1)
         distance = distance + distance.mT  # symmetric to the bit
         largest = distance.amax(dim=(1, 2))[:, None, None]  # (B, 1, 1)
         distance.diagonal(dim1=1, dim2=2).copy_(largest[:, 0])  # no frame is its own neighbour or parent
         # The point itself is one of the two nearest, at distance zero: the mean is half of its nearest neighbour's.
         log_density = -distance.amin(dim=2) / (2 * width)  # (B, F); logarithms cannot underflow
         rank = log_density.argsort(dim=1, descending=True, stable=True).argsort(dim=1)  # (B, F), the densest first
-        less_dense = rank[:, None, :] > rank[:, :, None]  # (B, F, F)
-        parent = (distance + less_dense * largest).amin(dim=2)  # (B, F), squared and times D; of the densest: the largest
+        denser = rank[:, None, :] < rank[:, :, None]  # (B, F, F)
+        parent = distance.where(denser, largest).amin(dim=2)  # (B, F), squared and times D; of the densest: the largest
         score = (parent / width).log() / 2 + log_density
         return _largest(score, keep, always)
 
