@@ -15,7 +15,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import argparse
 import itertools
-import os
 import queue
 import threading
 import time
@@ -62,8 +61,6 @@ def ahead(items: Iterable[Item]) -> Iterator[Item]:
                 continue
 
     def work() -> None:
-        if sys.platform == "linux":  # a thread has a priority of its own there: who waits for items comes before who makes them
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
         try:
             for item in items:
                 if stopped.is_set():

@@ -160,7 +160,7 @@ def test_the_output_plays_in_browsers(tmp_path: Path) -> None:
     with av.open(str(path)) as container:
         context = container.streams.video[0].codec_context
         assert (context.name, context.pix_fmt) == ("h264", "yuv420p")
-        assert (context.colorspace, context.color_primaries, context.color_trc, context.color_range) == (1, 1, 1, 1)
+        assert (context.colorspace, context.color_primaries, context.color_trc, context.color_range) == (6, 1, 1, 1)
 
 
 @pytest.mark.parametrize("size", [(63, 47), (64, 47), (63, 48), (1, 1)])
