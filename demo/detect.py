@@ -169,23 +169,22 @@ class MediaPipeDetector:
         """As `Detector.detect`; (P, 33, 3), who is seen longest first."""
         if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8:
             raise ValueError(f"a frame is {frame.dtype} {frame.shape}, not uint8 (H, W, 3)")
-        picture = cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
         if not 0 <= time - self._time <= FORGET:
             self._people, self._found_at = [], -math.inf
         self._time = time
-        height, width = picture.shape[:2]
+        height, width = frame.shape[:2]
         side = max(min(height, width), max(height, width) // 4)
         # The package's model sees 224 x 224 pixels, in which a person of a third of a wide picture's height is lost: so squares as
         # large as the picture's shorter side are searched too and, where nothing is found, smaller ones.
         squares = [(0, 0, width, height), *_tiles(width, height, side)]
         due = time - self._found_at >= FIND_EVERY and len(self._people) < self.most
         graphs = self._alone if len(self._people) == 1 and not due else self._lookers
-        looks = [self._workers.submit(self._look, graphs, picture, person.region) for person in self._people]
+        looks = [self._workers.submit(self._look, graphs, frame, person.region) for person in self._people]
         some = squares if not self._people else [squares[self._searched % len(squares)]] if due else []
-        finds = self._search(picture, some)
+        finds = self._search(frame, some)
         people = [look.result() for look in looks]
         rest = [square for square in squares if square not in some] if None in people else []
-        finds += self._search(picture, rest)
+        finds += self._search(frame, rest)
         people = _without_doubles([person for person in people if person is not None])
         if finds:
             found = [pair for find in finds for pair in find.result()]
@@ -193,50 +192,58 @@ class MediaPipeDetector:
                 self._found_at = time
                 self._searched += 1
                 if not people and not found:
-                    found = [pair for find in self._search(picture, _tiles(width, height, round(0.6 * side))) for pair in find.result()]
+                    found = [pair for find in self._search(frame, _tiles(width, height, round(0.6 * side))) for pair in find.result()]
             for region in _different(found):
                 if len(people) >= self.most:
                     break
                 if any(region.same(person.region) for person in people):
                     continue
-                person = self._look(self._alone, picture, region)
+                person = self._look(self._alone, frame, region)
                 if person is not None:
-                    person = self._look(self._alone, picture, person.region)  # again, now that it is known better where the person is
+                    person = self._look(self._alone, frame, person.region)  # again, now that it is known better where the person is
                 if person is not None:
                     people = _without_doubles([*people, person])
         self._people = people
         return np.stack([person.points for person in people]) if people else np.zeros((0, self.joints.sources, 3), np.float32)
 
-    def _search(self, picture: np.ndarray, squares: list[tuple[int, int, int, int]]) -> list[Future[list[tuple[float, Region]]]]:
-        """Have people looked for in squares (x, y, width, height) of a picture, side by side."""
-        return [self._workers.submit(self._find_in, picture, square) for square in squares]
+    def _search(self, frame: np.ndarray, squares: list[tuple[int, int, int, int]]) -> list[Future[list[tuple[float, Region]]]]:
+        """Have people looked for in squares (x, y, width, height) of a frame, side by side."""
+        return [self._workers.submit(self._find_in, frame, square) for square in squares]
 
-    def _find_in(self, picture: np.ndarray, square: tuple[int, int, int, int]) -> list[tuple[float, Region]]:
+    def _find_in(self, frame: np.ndarray, square: tuple[int, int, int, int]) -> list[tuple[float, Region]]:
         """Regions in which a person seems to be, each with how sure that is."""
         x, y, width, height = square
-        tile = np.ascontiguousarray(picture[y : y + height, x : x + width])
+        tile = cv2.cvtColor(frame[y : y + height, x : x + width], cv2.COLOR_BGR2RGB)
         found = []
         for detection in _process(self._finders, tile).found or ():
             points = np.array([(point.x * width + x, point.y * height + y) for point in detection.location_data.relative_keypoints])
             found.append((detection.score[0], Region.around(points[0], points[1])))
         return found
 
-    def _look(self, graphs: SimpleQueue, picture: np.ndarray, region: Region) -> _Person | None:
+    def _look(self, graphs: SimpleQueue, frame: np.ndarray, region: Region) -> _Person | None:
         """The joints of the person in a region, as one of the graphs sees them; None where there is nobody."""
-        height, width = picture.shape[:2]
+        height, width = frame.shape[:2]
         x, y, side, turn = region
         if not (side >= SMALLEST and math.isfinite(x + y + side + turn)):
             return None  # the graph would not outlive it
-        rect = self._rect(x_center=x / width, y_center=y / height, width=side / width, height=side / height, rotation=turn)
-        seen = _process(graphs, {"image": picture, "region": rect})
+        reach = 0.75 * side + 2  # a little more than from the middle to a corner: the rest of the frame need not be copied
+        left, right = (round(min(max(end, 0), width)) for end in (x - reach, x + reach))
+        top, bottom = (round(min(max(end, 0), height)) for end in (y - reach, y + reach))
+        if left >= right or top >= bottom:
+            return None
+        part, corner, size = frame[top:bottom, left:right], np.array([left, top]), np.array([right - left, bottom - top])
+        middle, sides = (np.array([x, y]) - corner) / size, side / size
+        rect = self._rect(x_center=middle[0], y_center=middle[1], width=sides[0], height=sides[1], rotation=turn)
+        seen = _process(graphs, {"image": cv2.cvtColor(part, cv2.COLOR_BGR2RGB), "region": rect})
         if seen.landmarks is None or seen.reach is None:
             return None
-        points = np.array([(p.x * width, p.y * height, min(p.visibility, p.presence)) for p in seen.landmarks.landmark], np.float32)
+        points = np.array([(p.x, p.y, min(p.visibility, p.presence)) for p in seen.landmarks.landmark], np.float32)
+        points[:, :2] = points[:, :2] * size + corner
         x, y = points[:, 0], points[:, 1]
         points[(x < 0) | (y < 0) | (x >= width) | (y >= height), 2] *= OUTSIDE
         if points[:, 2].mean() < GONE:
             return None
-        centre, end = (np.array([p.x * width, p.y * height]) for p in seen.reach.landmark[:2])
+        centre, end = (np.array([p.x, p.y]) * size + corner for p in seen.reach.landmark[:2])
         return _Person(points, Region.around(centre, end))
 
 
