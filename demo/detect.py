@@ -301,7 +301,7 @@ def _import_mediapipe() -> Any:
     except broken as error:
         raise InputError(f"mediapipe, which finds the people in the pictures, cannot be imported ({_line(error)}); {advice}") from error
     try:
-        for module in ("python.solution_base", "python.solutions.pose", "framework.formats.rect_pb2"):
+        for module in ("python.solution_base", "python.solutions.pose", "framework.formats.rect_pb2", "tasks.metadata.schema_py_generated"):
             importlib.import_module(f"mediapipe.{module}")
     except broken as error:
         version = getattr(package, "__version__", "of an unknown version")

@@ -38,8 +38,6 @@ _LONGEST_PAUSE = 10.0  # seconds between two frames: a longer step, beyond the f
 _BROKEN_STEP = 1.0  # seconds backwards: a smaller step is jitter, a larger one a broken clock
 _LEAD = 0.5  # seconds by which sound is written before the pictures, so that players need not seek
 _EARLY_SOUND = 0.1  # seconds before the first picture that are kept: decoders need them to settle, players do not play them
-
-
 # Beside "veryfast" alone: less than half the time at nearly the same picture, for a file that is a third larger.
 _CODING = {"preset": "veryfast", "crf": "20", "x264-params": "subme=0:me=dia:partitions=none:cabac=0"}
 
