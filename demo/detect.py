@@ -353,7 +353,7 @@ def _graph(text: str, model: Path | None = None, threads: int = 1) -> Any:
 
 
 def _without_silhouette(model: Path, into: Path) -> Path:
-    """Write a landmark model without what finds the person's silhouette, a third of its time, which nobody here asks for.
+    """Write a landmark model without what finds the person's silhouette, up to a third of its time, for which nobody here asks.
 
     The rest is as it was, to the bit. The graph wants as many outputs as before: the score stands in for the silhouette.
     """
