@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from common.errors import InputError
-from common.files import RUN_LOCK, only_run, replacing, write_text
+from common.files import only_run, replacing, write_text
 from demo.export import hash_file
 
 RECORD, FORMAT = "written.json", "hot-written 1"
@@ -63,8 +63,6 @@ class Results:
     def __enter__(self) -> Results:
         if os.path.lexists(self.folder) and not os.path.isdir(self.folder):
             raise InputError(f"{self.folder}: is a file; give the name of a folder by --output")
-        if not self._record.source and os.path.lexists(self.folder / RUN_LOCK):
-            self._refuse(self.folder / RUN_LOCK, "was not written by this program")
         for name in self.names:
             self._check(name)
         missing = [path for path in (self.folder, *self.folder.parents) if not os.path.exists(path)]
