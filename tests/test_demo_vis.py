@@ -8,6 +8,9 @@ import itertools
 import json
 import os
 import shutil
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -27,6 +30,8 @@ from demo.detect import DETECTORS, read_keypoints, write_keypoints
 from demo.export import Poses, read_poses, write_poses
 from demo.video import VideoWriter, open_video
 from model import create_model
+from tests.conftest import ROOT
+from tests.test_errors import heed_ctrl_c
 from tests.test_shipped import walker
 
 SIZE, FPS, FRAMES = (320, 180), 25, 12
@@ -344,3 +349,55 @@ def test_a_video_is_never_whole_in_memory() -> None:
     with stages.ahead(counted()) as items:
         for number in items:
             assert taken - number <= stages.AHEAD + 2
+
+
+# Ends --------------------------------------------------------------------------------------------------------------------------
+
+SLOW = """
+import os, runpy, time
+import demo.detect, demo.stages
+from common.errors import InputError
+from tests.test_demo_vis import FRAMES, Scripted
+
+class Slow(Scripted):
+    def detect(self, frame, time_):
+        print("detecting", flush=True)
+        if os.environ["STAGE"] == "bad" and self.frame == 5:
+            raise InputError("bad")
+        time.sleep(0.3 if os.environ["STAGE"] == "detecting" else 0)
+        return super().detect(frame, time_)
+
+def draw_3d(*args):
+    print("drawing", flush=True)
+    time.sleep(0.3)
+    return draw(*args)
+
+draw, demo.stages.draw_3d = demo.stages.draw_3d, draw_3d
+demo.detect.DETECTORS["slow"] = lambda model: Slow("x" * FRAMES)
+runpy.run_path("demo/vis.py", run_name="__main__")
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+@pytest.mark.parametrize(("stage", "number"), [("detecting", signal.SIGINT), ("drawing", signal.SIGTERM), ("bad", None)])
+def test_a_demo_that_is_stopped_leaves_whole_files_only(stage: str, number: int | None, folder: Path, tmp_path: Path) -> None:
+    flags = ["--video", folder / "clip.mp4", "--detector", "slow", "--checkpoint", folder / "weights.pth", "--output", tmp_path / "out"]
+    (tmp_path / "tmp").mkdir()
+    settings = os.environ | {"STAGE": stage, "TMPDIR": str(tmp_path / "tmp")}
+    command = [sys.executable, "-c", SLOW, *map(str, flags)]
+    process = subprocess.Popen(
+        command, cwd=ROOT, env=settings, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heed_ctrl_c
+    )
+    while number is not None and process.stdout.readline().strip() != stage:
+        assert process.poll() is None
+    if number is not None:
+        process.send_signal(number)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == (2 if number is None else 128 + number)
+    assert error.count("\n") == 1
+    assert error.startswith("error: bad" if number is None else "stopped by ")
+    assert list((tmp_path / "tmp").iterdir()) == []
+    left = {path.name for path in (tmp_path / "out").iterdir()} if (tmp_path / "out").exists() else set()
+    assert left == (
+        {"keypoints.npz", "poses.npz", "poses.csv", "poses.json", "viewer.html", "written.json"} if stage == "drawing" else set()
+    )
