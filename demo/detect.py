@@ -151,32 +151,32 @@ class MediaPipeDetector:
         # graph that runs on several cores, which makes no difference to the result.
         self._workers = ThreadPoolExecutor(PARALLEL, thread_name_prefix="mediapipe")
         self._finders, self._lookers, self._alone = SimpleQueue(), SimpleQueue(), SimpleQueue()
-        try:
-            self._make_graphs(path)
-        except BaseException:
-            self.close()
-            raise
+        with _quiet():  # what the library has to say comes with the first picture
+            try:
+                self._make_graphs(path)
+            except BaseException:
+                self.close()
+                raise
 
     def _make_graphs(self, path: Path) -> None:
         """Fill the queues. path: of the landmark model."""
         black = np.zeros((64, 64, 3), np.uint8)
-        with _quiet():  # what the library has to say comes with the first picture
-            for _ in range(PARALLEL):
-                self._finders.put(_graph(_FIND))
-            for _ in range(PARALLEL):  # the queue brings each graph once
-                self._find_in(black, (0, 0, 64, 64))
-            try:
-                self._alone.put(_graph(_LOOK, path))
-                self._look(self._alone, black, Region(32, 32, 64, 0))  # what is no such model is found out before it is taken apart
-                self._alone.get().close()
-                with _temporary_file(_without_silhouette(path), path.name) as lean:  # a graph reads its file at the first picture
-                    several = PARALLEL if path.stat().st_size > LARGE else max(1, PARALLEL - 1)
-                    for graphs, threads in [(self._lookers, 1)] * PARALLEL + [(self._alone, several)]:
-                        graphs.put(_graph(_LOOK, lean, threads))
-                    for graphs in [self._lookers] * PARALLEL + [self._alone]:
-                        self._look(graphs, black, Region(32, 32, 64, 0))
-            except (RuntimeError, ValueError) as error:
-                raise InputError(f"{path}: is no pose landmark model of mediapipe ({_line(error)[:120]}); give another") from error
+        for _ in range(PARALLEL):
+            self._finders.put(_graph(_FIND))
+        for _ in range(PARALLEL):  # the queue brings each graph once
+            self._find_in(black, (0, 0, 64, 64))
+        try:
+            self._alone.put(_graph(_LOOK, path))
+            self._look(self._alone, black, Region(32, 32, 64, 0))  # what is no such model is found out before it is taken apart
+            self._alone.get().close()
+            with _temporary_file(_without_silhouette(path), path.name) as lean:  # a graph reads its file at the first picture
+                several = PARALLEL if path.stat().st_size > LARGE else max(1, PARALLEL - 1)
+                for graphs, threads in [(self._lookers, 1)] * PARALLEL + [(self._alone, several)]:
+                    graphs.put(_graph(_LOOK, lean, threads))
+                for graphs in [self._lookers] * PARALLEL + [self._alone]:
+                    self._look(graphs, black, Region(32, 32, 64, 0))
+        except (RuntimeError, ValueError) as error:
+            raise InputError(f"{path}: is no pose landmark model of mediapipe ({_line(error)[:120]}); give another") from error
 
     def reset(self) -> None:
         """As `Detector.reset`."""

@@ -104,7 +104,7 @@ def find_source(source: str | Path, folder: str | Path = VIDEOS) -> tuple[Path, 
     """
     name, folder = str(source), Path(folder)
     # os.path's functions, since those of Path raise errors for names that are too long and others.
-    for path in [Path(source), folder / name] if Path(name).name == name else [Path(source)]:
+    for path in [Path(name), folder / name] if len(Path(name).parts) == 1 else [Path(name)]:
         if name and os.path.exists(path):
             if not os.path.isdir(path) and not os.path.isfile(path):
                 raise InputError(f"{path}: is neither a file nor a folder; give a video or a folder of images")
@@ -286,7 +286,12 @@ def _seconds(ticks: int | None, base: Fraction | None) -> float | None:
 
 
 def simple_rate(fps: float | Fraction) -> Fraction:
-    """`fps` as a fraction that every player can count in: exact for 25, 30000/1001, 1/2 and the like, else within 0.0005."""
+    """`fps` as a fraction that every player can count in: exact for 25, 30000/1001, 1/2 and the like, else within 0.0005.
+
+    Raises InputError for a rate that no video can have.
+    """
+    if not 0.001 <= fps <= 1e6:
+        raise InputError(f"{float(fps):g} frames per second are no rate of a video; give 0.001 to 1,000,000")
     return Fraction(fps).limit_denominator(1001) if fps >= 1 else 1 / Fraction(1 / Fraction(fps)).limit_denominator(1001)
 
 

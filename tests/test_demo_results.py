@@ -108,6 +108,7 @@ def test_an_input_is_never_replaced(link: str, video: Path, tmp_path: Path) -> N
         given.symlink_to(out / "clip.mp4") if link == "symbolic" else given.hardlink_to(out / "clip.mp4")
     check_refused("is read by this run", out, given)
     check_refused("is read by this run", out, video, inputs=(given,))
+    check_refused("is read by this run", out, out / "new.mp4", names=("new.mp4",))  # what a camera is still to be recorded to
 
 
 def test_a_file_that_comes_while_the_work_goes_on_stays(video: Path, tmp_path: Path) -> None:
