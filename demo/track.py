@@ -17,6 +17,8 @@ PATIENCE = (0.25, 1.0)
 """Seconds after which somebody who was out of sight is somebody new: as long as the person had been seen, but within these."""
 SHORTEST = (0.5, 0.8)
 """A person must have been seen for so many seconds or, where the whole video is hardly longer, for this share of it."""
+IN_ALL = 24
+"""No more people than this come out of a video with many scenes: each has a row of its own over all frames in every result."""
 
 # The motion model: constant velocity, in units of the person's size and seconds.
 JITTER = 0.015
@@ -172,13 +174,26 @@ class Tracker:
         possible = np.linalg.norm(moved, axis=-1) <= (FARTHEST + SPEED * (unseen + 1 / self.fps)) * sizes
         return np.where(possible, cost, IMPOSSIBLE)
 
-    def tracks(self, most: int) -> np.ndarray:
-        """The `most` people who were seen longest, longest first -> (P, T, 17, 3), zeros where they were not seen.
+    @property
+    def found(self) -> int:
+        """How many people were seen, none of them a flicker by SHORTEST."""
+        return len(self._people())
 
-        Whoever was seen for less than SHORTEST says is a flicker and left out; P may be 0.
+    def _people(self) -> list[_Track]:
+        return [track for track in [*self._finished, *self._live] if self._is_person(track)]
+
+    def tracks(self, most: int) -> np.ndarray:
+        """The people who were seen longest, longest first -> (P, T, 17, 3), zeros where they were not seen.
+
+        In no picture are there more than `most`, and in all no more than IN_ALL or `most`. Whoever was seen for less than SHORTEST
+        says is a flicker and left out; P may be 0.
         """
-        people = [track for track in [*self._finished, *self._live] if self._is_person(track)]
-        chosen = sorted(people, key=lambda track: -len(track.frames))[:most]
+        chosen: list[_Track] = []
+        seen = np.zeros(self.count, int)  # (T,) how many of the chosen
+        for track in sorted(self._people(), key=lambda track: -len(track.frames)):
+            if seen[track.frames].max() < most and len(chosen) < max(most, IN_ALL):
+                seen[track.frames] += 1
+                chosen.append(track)
         keypoints = np.zeros((len(chosen), self.count, 17, 3), np.float32)
         for person, track in enumerate(chosen):
             keypoints[person, track.frames] = track.people
