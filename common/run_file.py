@@ -6,6 +6,7 @@ Names in it are names only: whatever it says, going on reads and writes nothing 
 from __future__ import annotations
 
 import math
+import unicodedata
 from argparse import Namespace
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
@@ -157,15 +158,19 @@ def _arguments(file: Path, saved: object, parser: Parser) -> dict[str, object]:
     known = vars(parser.parse_args([]))
     flags = {key: value for key, value in saved.items() if key not in OF_ONE_CALL}
     for key, value in flags.items():
-        if key not in known or not isinstance(value, str | int | float | None):
+        if key not in known:
             raise _wrong(file, f"arguments: {shown(key)}", "is no flag of this version")
+        if not isinstance(value, str | int | float | None) or (isinstance(value, int) and value.bit_length() > 64):
+            raise _wrong(file, f"arguments: {key}", f"is {shown(value)}, which is no value of this flag")
+        if isinstance(value, str) and any(unicodedata.category(character) == "Cc" for character in value):
+            raise _wrong(file, f"arguments: {key}", "holds control characters")
     try:
         parsed = vars(parser.parse_args([f"--{key}={value}" for key, value in flags.items() if value is not None]))
     except InputError as error:
-        raise _wrong(file, "arguments:", shown(error, 300)) from error
+        raise _wrong(file, "arguments:", shown(str(error), 300)) from error
     for key, value in flags.items():
         if parsed[key] != value:
-            raise _wrong(file, f"arguments: {key}", f"is {shown(repr(value))}, which is no value of this flag")
+            raise _wrong(file, f"arguments: {key}", f"is {shown(value)}, which is no value of this flag")
     return {key: parsed[key] for key in flags}
 
 

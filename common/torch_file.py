@@ -376,7 +376,12 @@ def _number(dtype: object, data: object) -> int | float | bool:
     return value.item()
 
 
-def shown(text: object, most: int = 80) -> str:
-    """A text out of a file as it may stand in a message: on one line, without control characters, not too long."""
-    text = "".join(character if character.isprintable() else "?" for character in str(text)[: most + 1])
+def shown(value: object, most: int = 80) -> str:
+    """A value out of a file as it may stand in a message: on one line, without control characters, not too long.
+
+    Of a container, or of a number without end, only what it is: their texts can take for ever.
+    """
+    if not isinstance(value, str | float | int | None) or (isinstance(value, int) and value.bit_length() > 64):
+        return f"a value of type {type(value).__name__}"
+    text = "".join(character if character.isprintable() else "?" for character in str(value)[: most + 1])
     return text if len(text) <= most else f"{text[:most]}..."
