@@ -60,7 +60,7 @@ def save_checkpoint(path: str | Path, model: PoseTransformer, normaliser: Normal
             with temporary.open("wb") as file:  # of a path, torch.save would write the temporary name into the file
                 torch.save(_unshared(content), file)
         except RuntimeError as error:  # torch's writer reports a full disk so
-            raise InputError(f"{path}: cannot be written ({error}); free some space or choose another folder") from error
+            raise InputError(f"{path}: cannot be written whole; free some space or choose another folder") from error
 
 
 def _unshared(value: object) -> object:
