@@ -28,7 +28,7 @@ from torch import Tensor
 from common import safe_pickle
 from common.errors import InputError
 
-_OPERATIONS = 1_000_000
+_OPERATIONS = 500_000
 """The most steps that a pickle may have. A run of ours with its optimizer has about a hundred for every tensor."""
 _SHARED = 4
 """How many times over, on average, tensors may share the numbers of a file; ours do not at all."""
