@@ -115,7 +115,10 @@ def write_run(
         scaler=scaler.state_dict(),
         progress={**asdict(progress), "best_name": Path(progress.best_name).name},
         arguments={**arguments, "model": model.name, **{size: model.sizes.get(size) for size in SIZE_FLAGS}},
-        rng={"cpu": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state_all() if compute.device.type == "cuda" else []},
+        rng={
+            "cpu": torch.get_rng_state(),
+            "cuda": torch.cuda.get_rng_state_all() if compute.device.type == "cuda" else [],
+        },
         mean=None if mean is None else mean.state_dict(),
         **more,
     )
@@ -240,8 +243,15 @@ def _optimizer_state(file: Path, optimizer: torch.optim.Optimizer, recipe: Recip
         for name, value in values.items():
             shape = parameters[number].shape if kept[name] else ()
             if not isinstance(value, Tensor) or value.shape != shape or not value.is_floating_point() or not value.isfinite().all():
-                raise _wrong(file, f"optimizer: state {number}: {name}", f"is no tensor of finite numbers of the shape {tuple(shape)}")
-    return {"state": state, "param_groups": [{**mine, "lr": group["lr"]} for group, mine in zip(groups, own, strict=True)]}
+                raise _wrong(
+                    file,
+                    f"optimizer: state {number}: {name}",
+                    f"is no tensor of finite numbers of the shape {tuple(shape)}",
+                )
+    return {
+        "state": state,
+        "param_groups": [{**mine, "lr": group["lr"]} for group, mine in zip(groups, own, strict=True)],
+    }
 
 
 def _kept(recipe: Recipe) -> dict[str, bool]:
