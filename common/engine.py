@@ -16,7 +16,7 @@ from common.errors import InputError
 from common.metrics import ErrorTable, change_error, change_rows, mpjpe, n_mpjpe, p_mpjpe
 from common.pose_dataset import Batch, PoseDataset
 from common.recipes import Recipe
-from common.sequences import LIMITS
+from common.schema import MOST_METRES
 from model import PoseTransformer, Prediction
 from model.pruning import gather_frames
 
@@ -85,7 +85,7 @@ def train_one_epoch(
 
 def _why_not_finite(loss: float, batch: Batch) -> str:
     largest = batch.pose_3d.abs().amax(dim=(1, 2, 3))  # (B,)
-    absurd = torch.nonzero(~(largest <= LIMITS["m"]))  # (number of absurd windows, 1); NaN is absurd too
+    absurd = torch.nonzero(~(largest <= MOST_METRES))  # (number of absurd windows, 1); NaN is absurd too
     if not len(absurd):
         return f"the loss became {loss}; lower --lr, or use --precision fp32, and go on from the last checkpoint with --resume"
     window = int(absurd[0])

@@ -6,6 +6,7 @@ Names in it are names only: whatever it says, going on reads and writes nothing 
 from __future__ import annotations
 
 import math
+import unicodedata
 from argparse import Namespace
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
@@ -191,15 +192,19 @@ def _arguments(file: Path, saved: object, parser: Parser) -> dict[str, object]:
     known = vars(parser.parse_args([]))
     flags = {key: value for key, value in saved.items() if key not in OF_ONE_CALL}
     for key, value in flags.items():
-        if key not in known or not isinstance(value, str | int | float | None):
+        if key not in known:
             raise _wrong(file, f"arguments: {shown(key)}", "is no flag of this version")
+        if not isinstance(value, str | int | float | None) or (isinstance(value, int) and value.bit_length() > 64):
+            raise _wrong(file, f"arguments: {key}", f"is {shown(value)}, which is no value of this flag")
+        if isinstance(value, str) and any(unicodedata.category(character) == "Cc" for character in value):
+            raise _wrong(file, f"arguments: {key}", "holds control characters")
     try:
         parsed = vars(parser.parse_args([f"--{key}={value}" for key, value in flags.items() if value is not None]))
     except InputError as error:
-        raise _wrong(file, "arguments:", shown(error, 300)) from error
+        raise _wrong(file, "arguments:", shown(str(error), 300)) from error
     for key, value in flags.items():
         if parsed[key] != value:
-            raise _wrong(file, f"arguments: {key}", f"is {shown(repr(value))}, which is no value of this flag")
+            raise _wrong(file, f"arguments: {key}", f"is {shown(value)}, which is no value of this flag")
     return {key: parsed[key] for key in flags}
 
 
@@ -272,8 +277,15 @@ def _optimizer_state(file: Path, optimizer: torch.optim.Optimizer, recipe: Recip
         for name, value in values.items():
             shape = parameters[number].shape if kept[name] else ()
             if not isinstance(value, Tensor) or value.shape != shape or not value.is_floating_point() or not value.isfinite().all():
-                raise _wrong(file, f"optimizer: state {number}: {name}", f"is no tensor of finite numbers of the shape {tuple(shape)}")
-    return {"state": state, "param_groups": [{**mine, "lr": group["lr"]} for group, mine in zip(groups, own, strict=True)]}
+                raise _wrong(
+                    file,
+                    f"optimizer: state {number}: {name}",
+                    f"is no tensor of finite numbers of the shape {tuple(shape)}",
+                )
+    return {
+        "state": state,
+        "param_groups": [{**mine, "lr": group["lr"]} for group, mine in zip(groups, own, strict=True)],
+    }
 
 
 def _kept(recipe: Recipe) -> dict[str, bool]:
