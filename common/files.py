@@ -1,4 +1,4 @@
-"""Writing files so that nothing that existed is lost, and what a killed process leaves behind goes at the next start.
+"""Files: written so that nothing that existed is lost, and that what a killed process leaves goes at the next start; fit to be read.
 
 A file is written under its own name in a temporary folder beside its place, and then renamed. That folder, and the folder of a
 run that is under way, are locked; the system takes a lock back when its process ends, however it ends. Where a system or a file
@@ -13,6 +13,7 @@ import os
 import re
 import shutil
 import socket
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -68,6 +69,25 @@ def replacing(path: str | Path) -> Iterator[Path]:
         if error is other:
             raise
         raise _unwritable(path, error) from error
+
+
+def require_file(path: str | Path, advice: str) -> Path:
+    """`path` as an ordinary file, to be opened for reading: a pipe, a socket or a device may never end.
+
+    Raises InputError, whose sentence ends with `advice`, where it is none or not there.
+    """
+    path = Path(path)
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; {advice}") from None
+    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
+        raise InputError(f"{path}: cannot be read ({getattr(error, 'strerror', error)}); {advice}") from error
+    if stat.S_ISDIR(mode):
+        raise InputError(f"{path}: is a folder, not a file; {advice}")
+    if not stat.S_ISREG(mode):
+        raise InputError(f"{path}: is a pipe, a socket or a device, not a file; {advice}")
+    return path
 
 
 def write_text(path: str | Path, text: str) -> None:
