@@ -13,8 +13,8 @@ from common.errors import InputError
 from common.npz import NpzFields, open_npz
 from common.skeleton import body_height
 from dataset.asf_amc import read_asf_amc
-from dataset.bvh import read_bvh
 from dataset.mocap import resample
+from dataset.rigs import BVH_UNIT, read_bvh
 
 CREDIT = "the data used in this project was obtained from mocap.cs.cmu.edu; the database was created with funding from NSF EIA-0196217."
 ACTIONS = {
@@ -53,14 +53,15 @@ class Clip:
         return self.source == "amc"
 
 
-def read_clips(path: str | Path, amc_fps: float = AMC_FPS) -> dict[str, Clip]:
+def read_clips(path: str | Path, amc_fps: float = AMC_FPS, bvh_unit: float = BVH_UNIT) -> dict[str, Clip]:
     """Every clip of a folder of .asf, .amc and .bvh files, or of an .npz of clips on the 17 joints, by name, sorted by name.
 
+    amc_fps: the frame rate of .amc files. bvh_unit: metres in a unit of length of .bvh files; neither file tells.
     Raises InputError where something cannot be read, and where a person has not the size of one.
     """
     path = Path(path)
     if path.is_dir():
-        clips = read_folder(path, amc_fps)
+        clips = read_folder(path, amc_fps, bvh_unit)
     elif path.suffix == ".npz" and path.is_file():
         clips = read_ready(path)
     else:
@@ -75,12 +76,12 @@ def check_size(where: str, poses: np.ndarray) -> None:
     tall = float(np.median(body_height(poses)))
     if not TALL[0] <= tall <= TALL[1]:
         raise InputError(
-            f"{where}: the person is {tall:.3g} m from ankle to crown, not {TALL[0]} to {TALL[1]}; the file has another unit of length "
-            "than is taken for granted, so bring it to metres (.npz), centimetres (.bvh) or CMU's unit (.asf)"
+            f"{where}: the person is {tall:.3g} m from ankle to crown, not {TALL[0]} to {TALL[1]}; the file is in another unit of length "
+            "than is taken for granted: metres in .npz, CMU's unit in .asf, centimetres in .bvh; bring it to that, or see --bvh_unit"
         )
 
 
-def read_folder(folder: str | Path, amc_fps: float = AMC_FPS) -> dict[str, Clip]:
+def read_folder(folder: str | Path, amc_fps: float = AMC_FPS, bvh_unit: float = BVH_UNIT) -> dict[str, Clip]:
     """Every clip under `folder` by its name, sorted by name.
 
     Where a clip is there as .amc and as .bvh, the .amc is read: it is true to the person's own bones. Raises InputError where
@@ -99,7 +100,7 @@ def read_folder(folder: str | Path, amc_fps: float = AMC_FPS) -> dict[str, Clip]
     clips = {}
     for name, path in tqdm(chosen.items(), desc="reading", unit="clip", disable=None):
         if path.suffix.lower() == ".bvh":
-            poses, fps = read_bvh(path)
+            poses, fps = read_bvh(path, bvh_unit)
         else:
             asf = found[".asf"].get(subject_of(name))
             if asf is None:
