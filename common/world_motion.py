@@ -96,6 +96,8 @@ def read_world_motion(path: str | Path, split: str) -> tuple[list[WorldClip], fl
         chosen = [i for i, of in enumerate(columns["split"]) if of == split]
         if not chosen:
             raise InputError(f"{path}: holds no clip of split {split!r}; make the file again with people in both splits")
+        if split == "train" and not any(columns["weight"][chosen] > 0):
+            raise InputError(f"{path}: field weight is 0 for every clip of split {split!r}; make the file again with some above 0")
         pose = field("pose")
     start = [0, *accumulate(map(int, columns["length"]))]  # Python's whole numbers: no lengths overflow
     expected = (start[-1], 17, 3)
