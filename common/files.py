@@ -1,9 +1,10 @@
-"""Writing files so that nothing that existed is lost: a temporary name first, then a rename."""
+"""Writing files so that nothing that existed is lost: a temporary name first, then a rename. And what may be read."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,6 +35,25 @@ def replacing(path: str | Path) -> Iterator[Path]:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def require_file(path: str | Path, advice: str) -> Path:
+    """`path` as an ordinary file, to be opened for reading: a pipe, a socket or a device may never end.
+
+    Raises InputError, whose sentence ends with `advice`, where it is none or not there.
+    """
+    path = Path(path)
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; {advice}") from None
+    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
+        raise InputError(f"{path}: cannot be read ({getattr(error, 'strerror', error)}); {advice}") from error
+    if stat.S_ISDIR(mode):
+        raise InputError(f"{path}: is a folder, not a file; {advice}")
+    if not stat.S_ISREG(mode):
+        raise InputError(f"{path}: is a pipe, a socket or a device, not a file; {advice}")
+    return path
 
 
 def write_text(path: str | Path, text: str) -> None:

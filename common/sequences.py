@@ -29,8 +29,11 @@ class PoseSequence:
         return len(self.pose_3d)
 
 
-def check_finite(name: str, values: np.ndarray) -> None:
-    """Raise InputError, naming the first bad frame and joint, where `values` (L, J, axes) holds NaN or infinity."""
-    if not np.isfinite(values).all():
-        frame, joint, _ = np.argwhere(~np.isfinite(values))[0]
-        raise InputError(f"{name}: frame {frame}, joint {joint} is not a finite number; repair or leave out this sequence")
+def check_finite(name: str, values: np.ndarray, most: float) -> None:
+    """Raise InputError, naming the first bad frame and joint, where `values` (L, J, axes) holds NaN, infinity or more than `most`."""
+    right = np.abs(values) <= most  # NaN is not
+    if not right.all():
+        frame, joint, axis = np.argwhere(~right)[0]
+        value = values[frame, joint, axis]
+        what = f"{value:g}, further from zero than {most:g}" if np.isfinite(value) else "not a finite number"
+        raise InputError(f"{name}: frame {frame}, joint {joint} is {what}; repair or leave out this sequence")

@@ -435,9 +435,9 @@ def test_folders_and_files_go_together(main, cmu_folder, tmp_path):
 
 BAD_MOTION = {
     "weights in words": ({"weight": np.array(list("abcde"))}, "field weight is"),
-    "a weight that is no number": ({"weight": np.array([1, 1, np.nan, 1, 1])}, "weight of clip cmump is nan"),
-    "a weight without end": ({"weight": np.array([1, 1, 1, np.inf, 1])}, "weight of clip m2m is inf"),
-    "a weight below nothing": ({"weight": np.array([-1, 1, 1, 1, 1])}, "weight of clip cmuexp is -1"),
+    "a weight that is no number": ({"weight": np.array([1, 1, np.nan, 1, 1])}, "weight of clip 'cmump' is nan"),
+    "a weight without end": ({"weight": np.array([1, 1, 1, np.inf, 1])}, "weight of clip 'm2m' is inf"),
+    "a weight below nothing": ({"weight": np.array([-1, 1, 1, 1, 1])}, "weight of clip 'cmuexp' is -1"),
     "one weight": ({"weight": np.array(1.0)}, "field weight is"),
     "contents in numbers": ({"content": np.arange(5)}, "field content is"),
     "a subject too few": ({"subject": np.array(["a"])}, "field subject is"),
@@ -580,11 +580,11 @@ def test_bad_ready_files(cmu_folder, tmp_path):
     fails("root is missing", root=None)
     fails("field root", root=fields["root"][:-1])
     fails("field relative", relative=fields["relative"][:, 1:])
-    fails("relative, row 0 is not a finite", relative=fields["relative"] * np.nan)
-    fails("clips and lengths", lengths=fields["lengths"][:-1])
+    fails("relative, entry 0, 0, 0 is nan", relative=fields["relative"] * np.nan)
+    fails(r"lengths is int64 \(2,\), not whole numbers \(3,\) as field clips has them", lengths=fields["lengths"][:-1])
     fails("field source", source=np.arange(3))
     fails("names a clip twice", clips=np.array(["01_01", "1_01", "09_01"]))
-    fails("not a readable", clips=np.array([{}, {}, {}], dtype=object))
+    fails("clips is pickled objects", clips=np.array([{}, {}, {}], dtype=object))
     whole = path.read_bytes()
     for content in (b"", b"garbage", whole[: len(whole) // 2]):
         path.write_bytes(content)
