@@ -305,13 +305,14 @@ class _Job:
     ) -> None:
         """The batches of an epoch that are not done yet."""
         args, recipe = self.args, self.recipe
-        if isinstance(train_set, WildDataset):
+        wild = isinstance(train_set, WildDataset)
+        if wild:
             train_set.epoch = progress.epoch
         order = BatchOrder(len(train_set), args.batch_size, args.seed, progress.epoch, progress.step)
         steps = progress.step + len(order)  # of an epoch
-        wild = isinstance(train_set, WildDataset)  # which draws its batches where they are used
-        drawn = train_set.batches(order) if wild else loader(train_set, order, args.workers, self.compute.device)
-        batches = self.until_signal(drawn)
+        here = wild and train_set.device.type != "cpu"  # drawn where it is used
+        batches = map(train_set.__getitem__, order) if here else loader(train_set, order, args.workers, self.compute.device)
+        batches = self.until_signal(batches)
         with tqdm(
             total=len(order) + progress.step, initial=progress.step, desc=f"epoch {progress.epoch}", unit="batch", disable=None, leave=False
         ) as bar:
@@ -432,7 +433,7 @@ def _wild_dataset(args: Namespace, test_data: Data, model: PoseTransformer, norm
         )
     print(f"training motion: {len(clips)} clips, {sum(map(len, clips)) / fps / 60:.1f} minutes. {source}")
     wild = Wild().without(name for name in args.without.split(",") if name)
-    device = device if device.type == "cuda" else torch.device("cpu")
+    device = device if device.type == "cuda" and args.workers == 0 else torch.device("cpu")
     return WildDataset(clips, fps, normaliser, model.frames, args.stride, args.seed, wild, device)
 
 

@@ -3,7 +3,7 @@ each window, and vectorised over the batch, on any device."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -85,7 +85,3 @@ class WildDataset(Dataset):
         target = in_units_of_person(shot.pose) @ turn[:, None]  # the inverse turn, of row vectors
         up = (shot.up[:, None] @ turn)[:, 0]
         return WildBatch(pose_2d, target, clip, centre, up, shot.focal / shot.size.amax(dim=1))
-
-    def batches(self, order: Iterable[np.ndarray]) -> Iterator[WildBatch]:
-        """The batches of these item numbers, one after the other."""
-        return (self[items] for items in order)

@@ -154,7 +154,8 @@ def go_astray(pose: Tensor, seen: Tensor, doubt: Tensor, focal: Tensor, fps: flo
     mirrored = relative - 2 * (relative * across).sum(-1, keepdim=True) * across
     turn = rotations(draw.direction(count, 1), draw.uniform(0.4, 2.2, count, 1, 1))[:, :, 0]  # (B, 1, 3, 3)
     shorter = draw.uniform(0.1, 0.8, count, 1, 1, 1) * relative
-    wrong = root + torch.stack([other[:, :, 1:] - root, mirrored, shorter, relative @ turn.mT])[kind, torch.arange(count)]
+    places = torch.stack([other[:, :, 1:] - root, mirrored, shorter, relative @ turn.mT])  # (4, B, F, 2, 3)
+    wrong = root + places[kind, torch.arange(count, device=kind.device)]
     away = project(wrong, focal) - project(own[:, :, 1:], focal)  # (B, F, 2, 2)
     ends = joints[:, None, 1:, None].expand(-1, frames, -1, 2)  # (B, F, 2, 2)
     seen = seen.scatter_add(2, ends, away * strength[..., None])
