@@ -130,8 +130,8 @@ def build_parser(default_model: str, prog: str | None = None) -> Parser:
     group.add_argument(
         "--workers",
         type=number(int, 0),
-        help="loader processes; 0: the run loads by itself, and --recipe wild draws on its CUDA device (default: 8 with an accelerator; 0 on a "
-        "CPU, where that is faster)",
+        help="loader processes; 0: the run loads by itself, and --recipe wild draws on its CUDA device (default: 8 with an "
+        "accelerator; 0 on a CPU, where that is faster)",
     )
 
     group = parser.add_argument_group("training")
