@@ -215,7 +215,7 @@ def test_on_the_way_between_two_poses() -> None:
     found = bodies.on_the_way(one, two, 25.0, Draw([0]))
     np.testing.assert_allclose(bones(found), bones(one), atol=1e-4)
     np.testing.assert_array_equal(found[:, :, 0], one[:, :, 0])
-    thigh = (found[..., 2, :] - found[..., 1, :])[..., 1] / bones(found)[..., 1]  # -1: upright, 0: as of one who sits
+    thigh = (found[..., 2, :] - found[..., 1, :])[..., 1] / torch.from_numpy(bones(found)[..., 1])  # -1: upright, 0: as of one who sits
     assert thigh.min() < -0.9
     assert thigh.max() > -0.4
     own = bodies.on_the_way(one, turned(one, ABOUT_VERTICAL), 25.0, Draw([0]))  # from a pose to itself, whatever it faces
