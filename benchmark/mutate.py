@@ -108,7 +108,7 @@ def _make_ready(folder: Path) -> Path:
 
 
 def _read_ready(path: Path) -> object:
-    from dataset.prepare_cmu import read_ready
+    from dataset.clips import read_ready
 
     return read_ready(path)
 

@@ -87,10 +87,11 @@ def check_values(where: str, values: np.ndarray, field: Field, axes: Axes, advic
             raise InputError(f"{where} holds bytes that are neither true nor false; {advice}")
     else:
         right = np.isfinite(values) if field.finite else np.ones(values.shape, bool)
-        if field.least is not None:
-            right &= values >= field.least
-        if field.most is not None:
-            right &= values <= field.most
+        with np.errstate(over="ignore"):  # limits that float16 cannot hold become infinite, which is right here
+            if field.least is not None:
+                right &= values >= field.least
+            if field.most is not None:
+                right &= values <= field.most
         if not right.all():
             place = np.argwhere(~right)[0].tolist()
             raise InputError(f"{where}{_entry(place, field, axes)} is {values[tuple(place)]}, not {_range(field)}; {advice}")
