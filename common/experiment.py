@@ -184,7 +184,7 @@ class _Job:
     def train(self, train_set: PoseDataset | WildDataset, resumed: dict | None) -> None:
         """Train for --nepoch epochs, test after each, keep the best and the last; end with the table of the best epoch."""
         args = self.args
-        optimizer = self.recipe.optimizer(self.model.parameters(), args.lr)
+        optimizer = self.recipe.optimizer(self.model.parameter_groups(), args.lr)
         if self.recipe.ema is not None:
             self.mean = AveragedModel(self.model, multi_avg_fn=running_mean(self.recipe.ema), use_buffers=True)
         scaler = torch.amp.GradScaler(self.compute.device.type, enabled=args.precision == "fp16")
