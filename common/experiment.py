@@ -8,7 +8,7 @@ import signal
 import time
 from argparse import Namespace
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -16,7 +16,7 @@ from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
 from common.arguments import SIZE_FLAGS, build_parser
-from common.checkpoint import LAST, Checkpoint, load_weights, read_checkpoint, read_file, save_checkpoint, shipped_checkpoint
+from common.checkpoint import LAST, Checkpoint, load_weights, read_checkpoint, save_checkpoint, shipped_checkpoint
 from common.compute import Compute, choose_compute
 from common.datasets import Data, default_keypoints, read_sequences
 from common.engine import Scores, evaluate, train_one_epoch
@@ -27,6 +27,7 @@ from common.normalise import Normaliser
 from common.pose_dataset import BatchOrder, PoseDataset, loader
 from common.recipes import RECIPES, Recipe, cosine, next_learning_rate, prepare, published_mpjpe, running_mean
 from common.report import curves, score_table
+from common.run_file import Progress, Run, read_run, write_run
 from common.skeleton import H36M
 from common.wild import WildDataset
 from common.world_motion import read_world_motion
@@ -42,20 +43,6 @@ class Stopped(Exception):
     """The run was told to stop by a signal; raised between two batches, where the weights are consistent."""
 
 
-@dataclass
-class Progress:
-    """How far a training run is. epoch: the one under way, from 1; step: its batches done; loss, windows: their sums."""
-
-    lr: float
-    best: float
-    best_name: str
-    epoch: int = 1
-    step: int = 0
-    loss: float = 0.0
-    windows: int = 0
-    history: list[dict[str, float]] = field(default_factory=list)
-
-
 def run(recipe: Recipe, default_model: str, argv: list[str] | None = None) -> None:
     """Run an entry script. argv: the command line without the program, None for this process's own."""
     exit_on_input_error(lambda: _run(recipe, default_model, argv))
@@ -67,12 +54,12 @@ def _run(recipe: Recipe, default_model: str, argv: list[str] | None) -> None:
     if args.resume:
         if args.test or not args.train:
             raise InputError("--resume goes on with training; to test its weights, give --test and --previous_dir with its folder")
-        resumed = _read_run(args.resume)
-        parser.set_defaults(**resumed["arguments"])
+        resumed = read_run(args.resume, parser)
+        parser.set_defaults(**resumed.arguments)
         args = parser.parse_args(argv)
     recipe = RECIPES.get(args.recipe, recipe)
     if resumed:
-        _check_resumed(args, resumed["arguments"], FREE_ON_RESUME - ({"nepoch"} if recipe.warm_up is not None else set()))
+        _check_resumed(args, resumed.arguments, FREE_ON_RESUME - ({"nepoch"} if recipe.warm_up is not None else set()))
     else:
         parser.set_defaults(**recipe.defaults)
         args = parser.parse_args(argv)
@@ -181,7 +168,7 @@ class _Job:
         if self.signal:
             raise Stopped
 
-    def train(self, train_set: PoseDataset | WildDataset, resumed: dict | None) -> None:
+    def train(self, train_set: PoseDataset | WildDataset, resumed: Run | None) -> None:
         """Train for --nepoch epochs, test after each, keep the best and the last; end with the table of the best epoch."""
         args = self.args
         optimizer = self.recipe.optimizer(self.model.parameter_groups(), args.lr)
@@ -190,12 +177,14 @@ class _Job:
         scaler = torch.amp.GradScaler(self.compute.device.type, enabled=args.precision == "fp16")
         progress = Progress(args.lr, args.previous_best, args.previous_name)
         if resumed:
-            folder = resumed["folder"]
-            self.restore(resumed, optimizer, scaler)
-            progress = Progress(**resumed["progress"])
-            moved = folder / Path(progress.best_name).name  # the folder may have another name or be seen from elsewhere by now
-            progress.best_name = str(moved) if progress.best_name and moved.exists() else progress.best_name
-            print(f"resumed: {folder / LAST}, epoch {progress.epoch}, step {progress.step}")
+            folder, progress = resumed.folder, resumed.progress
+            steps = len(BatchOrder(len(train_set), args.batch_size))
+            if progress.step > steps:
+                raise InputError(
+                    f"{resumed.file}: is in step {progress.step} of an epoch of {steps}; give it the data that it was trained on"
+                )
+            resumed.restore(self.model, optimizer, scaler, self.mean, self.recipe, self.compute)
+            print(f"resumed: {resumed.file}, epoch {progress.epoch}, step {progress.step}")
         else:
             folder = Path(args.checkpoint or f"checkpoint/{time.strftime('%m%d_%H%M_%S')}_{self.model.frames}")
             if (folder / LAST).exists():
@@ -208,7 +197,7 @@ class _Job:
 
         def save() -> None:
             nonlocal saved
-            self.save_run(folder, optimizer, scaler, progress)
+            write_run(folder, self.model, self.normaliser, optimizer, scaler, self.mean, progress, args, self.compute)
             saved = time.monotonic()
 
         def stop(number: int, _: object) -> None:
@@ -310,32 +299,6 @@ class _Job:
         print(lines[-1] + (" (best)" if better and not self.recipe.last else ""), flush=True)
         return better
 
-    def save_run(self, folder: Path, optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler, progress: Progress) -> None:
-        """Write everything that going on exactly from here takes."""
-        cuda = torch.cuda.get_rng_state_all() if self.compute.device.type == "cuda" else []
-        save_checkpoint(
-            folder / LAST,
-            self.model,
-            self.normaliser,
-            optimizer=optimizer.state_dict(),
-            scaler=scaler.state_dict(),
-            progress=asdict(progress),
-            arguments={**vars(self.args), "model": self.model.name, **{size: self.model.sizes.get(size) for size in SIZE_FLAGS}},
-            rng={"cpu": torch.get_rng_state(), "cuda": cuda},
-            mean=None if self.mean is None else self.mean.state_dict(),
-        )
-
-    def restore(self, resumed: dict, optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler) -> None:
-        """Put back what `save_run` wrote."""
-        load_weights(self.model, Checkpoint(resumed["folder"] / LAST, resumed["model"]))
-        optimizer.load_state_dict(resumed["optimizer"])
-        scaler.load_state_dict(resumed["scaler"])
-        if self.mean is not None:
-            self.mean.load_state_dict(resumed["mean"])
-        torch.set_rng_state(resumed["rng"]["cpu"])
-        if resumed["rng"]["cuda"] and self.compute.device.type == "cuda":
-            torch.cuda.set_rng_state_all(resumed["rng"]["cuda"])
-
 
 def build_model(args: Namespace, default_model: str, checkpoint: Checkpoint | None, in_channels: int | None = None) -> PoseTransformer:
     """The model that the flags name; what they leave open comes from the checkpoint, then from the variant itself.
@@ -405,18 +368,6 @@ def _dataset(args: Namespace, data: Data, model: PoseTransformer, normaliser: No
         data.sequences, data.skeleton, normaliser, model.frames, stride,
         flipped=flipped, reversed_=reversed_, subset=args.subset, downsample=args.downsample,
     )  # fmt: skip
-
-
-def _read_run(path: str) -> dict:
-    file = Path(path) / LAST if Path(path).is_dir() else Path(path)
-    content = read_file(file)
-    fields = ("model", "optimizer", "scaler", "progress", "arguments", "rng")
-    missing = [name for name in fields if not isinstance(content, dict) or name not in content]
-    if missing:
-        raise InputError(
-            f"{file}: is no run that can be resumed (it lacks {', '.join(missing)}); give the {LAST} of a run, or use --previous_dir"
-        )
-    return {**content, "folder": file.parent}
 
 
 def _check_resumed(args: Namespace, saved: dict, free: set[str]) -> None:

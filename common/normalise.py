@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 
@@ -30,8 +31,11 @@ class Normaliser:
     height: float | None = None
 
     def __post_init__(self) -> None:
-        if self.kind not in ("picture", "box", "pixels") or self.in_channels not in (2, 3):
+        if self.kind not in ("picture", "box", "pixels") or not isinstance(self.in_channels, int) or self.in_channels not in (2, 3):
             raise ValueError(f"no normaliser of kind {self.kind!r} with {self.in_channels} channels")
+        for number, least, most in ((self.fps, 0.01, 1000), (1 if self.height is None else self.height, 0.1, 10)):
+            if not isinstance(number, Real) or not least <= number <= most:
+                raise ValueError(f"no normaliser for {self.fps!r} frames per second and people of {self.height!r} metres")
 
     @property
     def per_window(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -32,11 +32,13 @@ class PoseDataset(Dataset):
 
     The frames of all sequences, and where mirror images are asked for those too, stand in one array each, and a batch is one
     gather from it: no item copies or changes a sequence. Item numbers run over the windows of the first version, then of the next.
+
+    consume: whether `sequences` is emptied, each going as soon as it is copied, so that nothing is in memory twice.
     """
 
     def __init__(
         self,
-        sequences: Sequence[PoseSequence],
+        sequences: list[PoseSequence],
         skeleton: Skeleton,
         normaliser: Normaliser,
         frames: int,
@@ -46,27 +48,39 @@ class PoseDataset(Dataset):
         reversed_: bool = False,
         subset: float = 1.0,
         downsample: int = 1,
+        consume: bool = False,
     ) -> None:
         cuts = [subsample(len(sequence), subset, downsample) for sequence in sequences]
-        pairs = [(sequence, cut) for sequence, cut in zip(sequences, cuts, strict=True) if cut.stop > cut.start]
-        if not pairs:
+        kept = [number for number, cut in enumerate(cuts) if cut.stop > cut.start]
+        if not kept:
             raise InputError(f"no sequence has a frame left with --subset {subset} and --downsample {downsample}; raise or lower them")
-        self.actions = [sequence.action for sequence, _ in pairs]
+        self.actions = [sequences[number].action for number in kept]
         self.mirrored = skeleton.mirrored
         self.versions = VERSIONS[flipped, reversed_]
-        self.pose_2d = np.concatenate([normaliser.apply(s.pose_2d[cut], s.size) for s, cut in pairs])  # (total, J, in_channels)
-        self.pose_3d = np.concatenate([s.pose_3d[cut] for s, cut in pairs])  # (total, J, 3)
-        self.total = len(self.pose_3d)
-        if flipped:  # (2 x total, J, ...): the mirror images follow
-            self.pose_2d, self.pose_3d = (
-                np.concatenate([pose, flip(torch.from_numpy(pose), self.mirrored).numpy()]) for pose in (self.pose_2d, self.pose_3d)
-            )
-        self.length = np.array([len(range(cut.start, cut.stop, cut.step)) for _, cut in pairs])  # (S,)
+        self.length = np.array([len(range(cuts[number].start, cuts[number].stop, downsample)) for number in kept])  # (S,)
         self.offset = np.cumsum(self.length) - self.length  # (S,)
+        self.total = int(self.length.sum())
+        rows = self.total * (2 if flipped else 1)  # the mirror images follow
+        self.pose_2d = np.empty((rows, skeleton.joints, normaliser.in_channels), np.float32)
+        self.pose_3d = np.empty((rows, skeleton.joints, 3), np.float32)
+        self._fill(sequences if consume else list(sequences), cuts, normaliser, flipped)
         bounds = [window_bounds(length, frames, stride) for length in self.length]
         self.start = np.concatenate([b[:, 0] for b in bounds])  # (N,) first frame within the sequence; may be negative
-        self.sequence = np.repeat(np.arange(len(pairs)), [len(b) for b in bounds])  # (N,)
+        self.sequence = np.repeat(np.arange(len(kept)), [len(b) for b in bounds])  # (N,)
         self.frames = frames
+
+    def _fill(self, sequences: list[PoseSequence], cuts: list[slice], normaliser: Normaliser, flipped: bool) -> None:
+        """Copy the frames of each sequence, and their mirror images, to their rows, and drop it; from the last to the first."""
+        last = self.total
+        for cut in reversed(cuts):
+            sequence = sequences.pop()
+            pose_2d = normaliser.apply(sequence.pose_2d[cut], sequence.size)  # (L, J, in_channels)
+            first = last - len(pose_2d)
+            for poses, pose in ((self.pose_2d, pose_2d), (self.pose_3d, sequence.pose_3d[cut])):
+                poses[first:last] = pose
+                if flipped:
+                    poses[self.total + first : self.total + last] = flip(torch.from_numpy(poses[first:last]), self.mirrored).numpy()
+            last = first
 
     @property
     def windows(self) -> int:

@@ -21,7 +21,7 @@ import numpy as np
 from common.errors import InputError
 from common.files import replacing
 from common.npz import open_npz
-from common.sequences import PoseSequence, check_finite
+from common.sequences import PoseSequence, check_poses
 from common.wild import View
 
 MAKE = "make one with dataset/prepare_wild.py or copy the file again"
@@ -58,8 +58,8 @@ def read_wild_file(path: str | Path, actions: Sequence[str] | None = None) -> tu
     sequences = []
     for number, clip in enumerate(clips.tolist()):
         where = f"{path}: window {number}"
-        check_finite(f"{where}, pose_2d", pose_2d[number])
-        check_finite(f"{where}, pose_3d", pose_3d[number])
+        check_poses(f"{where}, pose_2d", pose_2d[number], "pixels")
+        check_poses(f"{where}, pose_3d", pose_3d[number], "m")
         subject = clip.partition("_")[0]
         picture = (int(size[number, 0]), int(size[number, 1]))
         sequences.append(PoseSequence(subject, f"subject {subject}", f"window {number}", pose_2d[number], pose_3d[number], picture, fps))

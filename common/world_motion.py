@@ -23,7 +23,7 @@ import numpy as np
 from common.errors import InputError
 from common.files import replacing
 from common.npz import NpzFields, open_npz
-from common.sequences import check_finite
+from common.sequences import check_poses
 
 FORMAT = "hot-world 1"
 SPLITS = ("train", "test")
@@ -87,7 +87,7 @@ def read_world_motion(path: str | Path, split: str) -> tuple[list[WorldClip], fl
     clips = []
     for i in chosen:
         name, rows = str(columns["name"][i]), pose[start[i] : start[i + 1]]
-        check_finite(f"{path}: field pose, clip {name}", rows)
+        check_poses(f"{path}: field pose, clip {name}", rows, "m")
         clips.append(WorldClip(name, str(columns["subject"][i]), split, bool(columns["own_bones"][i]), rows))
     return clips, fps, str(source)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import inspect
 import math
@@ -22,14 +23,24 @@ Size = int | float | str
 Builder = Callable[..., PoseTransformer]
 
 _BUILDERS: dict[str, Builder] = {}
-_CLASSES: dict[Builder, type[PoseTransformer]] = {}
 
 
-def register_model(name: str, backbone: type[PoseTransformer] | None = None) -> Callable[[Builder], Builder]:
+class _Built(NamedTuple):
+    """What a builder builds, and whether it can do so on the meta device."""
+
+    backbone: type[PoseTransformer]
+    on_meta: bool
+
+
+_BUILT: dict[Builder, _Built] = {}
+"""Of the builders that register_variants made, and of others once it is asked for."""
+
+
+def register_model(name: str) -> Callable[[Builder], Builder]:
     """Decorate a builder whose keyword arguments are the model's sizes; their defaults are the variant's own numbers.
 
-    A size is a whole number, another number, True or False, or a text. backbone: the class of what it builds; None: found out
-    when it is asked for. Raises ValueError for a name that is taken and for a size without a default of these kinds.
+    A size is a whole number, another number, True or False, or a text. Raises ValueError for a name that is taken, and for a
+    size without a default of these kinds.
     """
 
     def register(builder: Builder) -> Builder:
@@ -39,8 +50,6 @@ def register_model(name: str, backbone: type[PoseTransformer] | None = None) -> 
             if not isinstance(parameter.default, Size) or parameter.kind is parameter.POSITIONAL_ONLY:
                 raise ValueError(f"the builder of {name} needs a number or a text as the default of {size}")
         _BUILDERS[name] = builder
-        if backbone:
-            _CLASSES[builder] = backbone
         return builder
 
     return register
@@ -76,7 +85,8 @@ def register_variants(backbone: type[PoseTransformer], sizes: Mapping[str, Size]
     """
     for variant in variants:
         builder = _builder(variant.build or backbone, {**sizes, **variant.plan}, variant)
-        register_model(variant.name, backbone)(builder)
+        _BUILT[builder] = _Built(backbone, True)
+        register_model(variant.name)(builder)
 
 
 def _builder(build: Builder, own: Mapping[str, Size], variant: Variant) -> Builder:
@@ -114,14 +124,6 @@ def model_builder(name: str) -> Builder:
     return _BUILDERS[name]
 
 
-def model_class(name: str) -> type[PoseTransformer]:
-    """The class of a registered model. Raises InputError for an unknown name."""
-    builder = model_builder(name)
-    if builder not in _CLASSES:
-        _CLASSES[builder] = type(create_on_meta(name))
-    return _CLASSES[builder]
-
-
 def create_model(name: str, **sizes: Size) -> PoseTransformer:
     """Build a registered model; a size that is not given is the variant's own.
 
@@ -145,16 +147,28 @@ def create_model(name: str, **sizes: Size) -> PoseTransformer:
     return model
 
 
-def create_on_meta(name: str, **sizes: Size) -> PoseTransformer:
-    """`create_model` without memory for weights: their names and shapes alone, on PyTorch's meta device.
+def model_class(name: str) -> type[PoseTransformer]:
+    """The class of a registered model. Raises InputError for an unknown name."""
+    return _probe(name).backbone
 
-    A builder that reads values of tensors, which that device does not have, builds the whole model.
+
+def meta_device(name: str) -> contextlib.AbstractContextManager:
+    """Inside, a model named `name` takes no memory for its weights: their names and shapes are there, on PyTorch's meta device.
+
+    No change where its builder reads values of tensors, such as torch.linspace(...).tolist(): that device has none.
     """
-    try:
-        with torch.device("meta"):
-            return create_model(name, **sizes)
-    except (RuntimeError, TypeError):  # such as torch.linspace(...).tolist(); another error comes again
-        return create_model(name, **sizes)
+    return torch.device("meta") if _probe(name).on_meta else contextlib.nullcontext()
+
+
+def _probe(name: str) -> _Built:
+    builder = model_builder(name)
+    if builder not in _BUILT:
+        try:
+            with torch.device("meta"):
+                _BUILT[builder] = _Built(type(create_model(name)), True)
+        except (RuntimeError, TypeError):  # one that is no fault of the meta device comes again
+            _BUILT[builder] = _Built(type(create_model(name)), False)
+    return _BUILT[builder]
 
 
 def _check_size(size: str, value: object, own: Size) -> None:
