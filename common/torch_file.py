@@ -30,8 +30,8 @@ from common.errors import InputError
 
 _OPERATIONS = 1_000_000
 """The most steps that a pickle may have. A run of ours with its optimizer has about a hundred for every tensor."""
-_RATIO, _SPARE = 4, 2**20
-"""Members may unpack to so many times the file's own size, and so many bytes more: weights hardly shrink, and torch.save packs nothing."""
+_SHARED = 4
+"""How many times over, on average, tensors may share the numbers of a file; ours do not at all."""
 _LEGACY = 0x1950A86A20F9469CFC6C
 """How files begin that torch.save wrote before it wrote zip files."""
 _DTYPES = {
@@ -114,14 +114,16 @@ def _something_else(start: bytes) -> str:
 
 def _read_zip(file: io.BufferedReader) -> tuple[object, bool]:
     """The content, and whether there were checksums to check."""
-    limit = _RATIO * file.seek(0, io.SEEK_END) + _SPARE
+    size = file.seek(0, io.SEEK_END)
     try:
         archive = zipfile.ZipFile(file)
     except _UNZIP as error:
         raise _DamagedError("its end is missing or broken") from error
     with archive:
         members = {member.filename: member for member in archive.infolist()}
-        if sum(member.file_size for member in archive.infolist()) > limit:
+        if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
+            raise _DamagedError("its parts are packed, which torch.save never does")
+        if sum(max(member.file_size, member.compress_size) for member in archive.infolist()) > size:
             raise _DamagedError("its parts are said to be larger than the file")
         roots = [name.removesuffix("data.pkl") for name in members if re.fullmatch(r"[^/]*/data\.pkl", name)]
         if len(roots) != 1:
@@ -147,7 +149,7 @@ def _read_zip(file: io.BufferedReader) -> tuple[object, bool]:
 
         if roots[0] + "byteorder" in members and read("byteorder") != b"little":
             raise _UnusualError("numbers in big-endian order")
-        parts = _Parts(limit)
+        parts = _Parts(size)
         content = _Unpickler(io.BytesIO(read("data.pkl")), parts).load()
         parts.fill(parts.storages, fill)
         return content, checked
@@ -157,7 +159,7 @@ def _read_legacy(file: io.BytesIO) -> object:
     """A file of before torch 1.6: five pickles (mark, version, machine, content, keys), then the storages in the order of the keys."""
     if not file.getbuffer():
         raise _DamagedError("it is empty")
-    parts = _Parts(_RATIO * len(file.getbuffer()) + _SPARE)
+    parts = _Parts(len(file.getbuffer()))
     mark = _Unpickler(file, parts).load()
     if not isinstance(mark, int) or mark != _LEGACY:
         raise _ForeignError("a pickle that torch.save did not write")
@@ -192,13 +194,13 @@ class _Storage:
 
 @dataclass
 class _Parts:
-    """The storages of a file and the tensors over them. limit: the most bytes that the storages may have together."""
+    """The storages of a file and the tensors over them. limit: the most bytes that the storages may have together, the file's size."""
 
     limit: int
     storages: dict[str, _Storage] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.total = self.tensors = self.limit
+        self.size, self.shared = self.limit, _SHARED * self.limit
 
     def storage(self, dtype: object, key: object, count: object) -> _Storage:
         """The storage `key` of `count` numbers, zeros so far."""
@@ -224,11 +226,11 @@ class _Parts:
         if len(size) != len(stride) or len(size) > 16 or any(type(n) is not int or n < 0 for n in (offset, *size, *stride)):
             raise _DamagedError("it has a tensor of an impossible shape")
         count = math.prod(size)
-        if math.prod(filter(None, size)) > self.total:
+        if math.prod(filter(None, size)) > self.size:
             raise _DamagedError("it has a tensor of an impossible shape")
-        self.tensors -= count * storage.dtype.itemsize
+        self.shared -= count * storage.dtype.itemsize
         last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
-        if (count and last >= len(storage.numbers)) or self.tensors < 0:
+        if (count and last >= len(storage.numbers)) or self.shared < 0:
             raise _DamagedError("it has a tensor of more numbers than are in the file")
         return storage.numbers.as_strided(size, stride, offset) if count else torch.empty(size, dtype=storage.dtype)
 
