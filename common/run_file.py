@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
-from common.arguments import SIZE_FLAGS, Parser
+from common.arguments import Parser
 from common.checkpoint import BEST, LAST, Checkpoint, checkpoint_in, load_state, load_weights, save_checkpoint
 from common.compute import Compute
 from common.errors import InputError
@@ -23,6 +23,7 @@ from common.normalise import Normaliser
 from common.recipes import Recipe
 from common.torch_file import read_torch_file, shown
 from model import PoseTransformer
+from model.flags import size_flags
 
 OF_ONE_CALL = {"resume", "test", "train", "results", "allow_unexpected"}
 """Flags that say what one call does, not what the run is: they are not part of it."""
@@ -113,7 +114,7 @@ def write_run(
         optimizer=optimizer.state_dict(),
         scaler=scaler.state_dict(),
         progress={**asdict(progress), "best_name": Path(progress.best_name).name},
-        arguments={**arguments, "model": model.name, **{size: model.sizes.get(size) for size in SIZE_FLAGS}},
+        arguments={**arguments, "model": model.name, **{size: model.sizes.get(size) for size in size_flags()}},
         rng={"cpu": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state_all() if compute.device.type == "cuda" else []},
         mean=None if mean is None else mean.state_dict(),
         **more,
@@ -133,8 +134,9 @@ def read_run(path: str | Path, parser: Parser) -> Run:
             f"{file}: is no run that can be resumed (it lacks {', '.join(missing)}); give the {LAST} of a run, or use --previous_dir"
         )
     checkpoint = checkpoint_in(file, content)
-    arguments = _arguments(file, content["arguments"], parser)
-    said = {"model": checkpoint.name, **{size: checkpoint.sizes.get(size) for size in SIZE_FLAGS}}
+    sizes = {size: checkpoint.sizes.get(size) for size in size_flags()}
+    arguments = {**sizes, **_arguments(file, content["arguments"], parser)}  # of a file from before a size was a flag, too
+    said = {"model": checkpoint.name, **sizes}
     joints = checkpoint.sizes.get("joints")
     other = [name for name, value in said.items() if arguments.get(name) != value]
     other += [name for name in ("n_joints", "out_joints") if arguments.get(name) not in (None, joints)]

@@ -11,12 +11,12 @@ import time
 
 import torch
 
-from common.arguments import Parser, add_plan_flags, number
+from common.arguments import Parser, number
 from common.compute import choose_compute
 from common.errors import exit_on_input_error
 from model import Hourglass, PoseTransformer, create_model, list_models
+from model.flags import PLAN_FLAGS
 from model.macs import Macs
-from model.registry import PLAN
 
 
 def count_macs(model: PoseTransformer) -> Macs:
@@ -66,9 +66,10 @@ def main() -> None:
     parser.add_argument("--model", help="one model only (default: all)")
     parser.add_argument("--device", default="cpu", choices=("auto", "cpu", "cuda", "mps"), help="where speed is measured (default: cpu)")
     parser.add_argument("--seconds", type=number(float, 0), default=3.0, help="time to measure each model; 0 leaves it out (default: 3)")
-    add_plan_flags(parser)
+    for size, flag in PLAN_FLAGS.items():
+        parser.add_argument(f"--{size}", metavar=flag.metavar, help=flag.help)
     args = parser.parse_args()
-    plan = {size: value for size in PLAN if (value := getattr(args, size)) is not None}
+    plan = {size: value for size in PLAN_FLAGS if (value := getattr(args, size)) is not None}
     compute = choose_compute(args.device, "0", "fp32")
     models = (create_model(name, **plan) for name in ([args.model] if args.model else list_models()))
     for row, model in enumerate(models):

@@ -189,4 +189,5 @@ register_variants(
         "motionagformer.h2ot_motionagformer", schedule("2:123,6:81,10:59"),
         "H2OT w. MotionAGFormer, sequence to sequence: TPS and TRI. The journal gives no schedule; this one is ours.",
     ),
+    meanings={"neighbours": "frames that a temporal graph joins each frame to"},
 )  # fmt: skip

@@ -23,6 +23,15 @@ Size = int | float | str
 Builder = Callable[..., PoseTransformer]
 
 _BUILDERS: dict[str, Builder] = {}
+_MEANINGS = {
+    "frames": "frames of a window, odd",
+    "channel": "width of the tokens",
+    "d_hid": "hidden width of the MLPs",
+    "depth": "layers",
+    "heads": "attention heads",
+    "token_num": "frames that are kept by the hourglass",
+    "layer_index": "layer before which frames are pruned; the first is 0",
+}
 
 
 class _Built(NamedTuple):
@@ -36,11 +45,11 @@ _BUILT: dict[Builder, _Built] = {}
 """Of the builders that register_variants made, and of others once it is asked for."""
 
 
-def register_model(name: str) -> Callable[[Builder], Builder]:
+def register_model(name: str, meanings: Mapping[str, str] | None = None) -> Callable[[Builder], Builder]:
     """Decorate a builder whose keyword arguments are the model's sizes; their defaults are the variant's own numbers.
 
-    A size is a whole number, another number, True or False, or a text. Raises ValueError for a name that is taken, and for a
-    size without a default of these kinds.
+    A size is a whole number, another number, True or False, or a text. meanings: of sizes that no other model has, for --help.
+    Raises ValueError for a name that is taken, and for a size without a default of these kinds.
     """
 
     def register(builder: Builder) -> Builder:
@@ -50,6 +59,8 @@ def register_model(name: str) -> Callable[[Builder], Builder]:
             if not isinstance(parameter.default, Size) or parameter.kind is parameter.POSITIONAL_ONLY:
                 raise ValueError(f"the builder of {name} needs a number or a text as the default of {size}")
         _BUILDERS[name] = builder
+        for size, meaning in (meanings or {}).items():
+            _MEANINGS.setdefault(size, meaning)
         return builder
 
     return register
@@ -78,15 +89,18 @@ def one_stage(token_num: int, layer_index: int, recover: str) -> Mapping[str, Si
     return {"token_num": token_num, "layer_index": layer_index, "prune": "", "select": "cluster", "recover": recover}
 
 
-def register_variants(backbone: type[PoseTransformer], sizes: Mapping[str, Size], *variants: Variant) -> None:
+def register_variants(
+    backbone: type[PoseTransformer], sizes: Mapping[str, Size], *variants: Variant, meanings: Mapping[str, str] | None = None
+) -> None:
     """Register the variants of a backbone. sizes: with the backbone's own numbers; `frames` is one of them.
 
-    backbone: called with all sizes and `plan`, the Hourglass that a variant's plan and the sizes given say.
+    backbone: called with all sizes and `plan`, the Hourglass that a variant's plan and the sizes given say. meanings: as for
+    `register_model`.
     """
     for variant in variants:
         builder = _builder(variant.build or backbone, {**sizes, **variant.plan}, variant)
         _BUILT[builder] = _Built(backbone, True)
-        register_model(variant.name)(builder)
+        register_model(variant.name, meanings)(builder)
 
 
 def _builder(build: Builder, own: Mapping[str, Size], variant: Variant) -> Builder:
@@ -112,6 +126,11 @@ def list_models() -> list[str]:
 def model_sizes(name: str) -> dict[str, Size]:
     """The sizes of a registered model and the variant's own numbers. Raises InputError for an unknown name."""
     return {size: parameter.default for size, parameter in inspect.signature(model_builder(name)).parameters.items()}
+
+
+def size_meaning(size: str) -> str:
+    """What a size says, in words."""
+    return _MEANINGS.get(size, f"{size} of the model")
 
 
 def model_builder(name: str) -> Builder:
