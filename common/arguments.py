@@ -6,14 +6,7 @@ import argparse
 import math
 from collections.abc import Callable
 
-from common.errors import InputError
-
-
-class Parser(argparse.ArgumentParser):
-    """An argument parser whose complaints are InputErrors: one sentence, exit code 2."""
-
-    def error(self, message: str) -> None:
-        raise InputError(f"{message}; see {self.prog} --help")
+from common.errors import InputError, Parser
 
 
 def boolean(text: str) -> bool:

@@ -11,9 +11,7 @@ import time
 
 import torch
 
-from common.arguments import Parser, number
-from common.compute import choose_compute
-from common.errors import exit_on_input_error
+from common.errors import InputError, Parser, exit_on_input_error
 from model import Hourglass, PoseTransformer, create_model, list_models
 from model.flags import PLAN_FLAGS
 from model.macs import Macs
@@ -55,6 +53,16 @@ def frames_per_second(model: PoseTransformer, device: torch.device, seconds: flo
     return model.frames / best
 
 
+def find_device(name: str) -> torch.device:
+    """The device of this name; auto: CUDA where there is one, else the CPU. Raises InputError where this machine has none."""
+    here = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if name == "auto":
+        name = "cuda" if here["cuda"] else "cpu"
+    if not here[name]:
+        raise InputError(f"--device is {name}, but this machine or this PyTorch has none; use --device auto or cpu")
+    return torch.device(name)
+
+
 def plan_text(plan: Hourglass) -> str:
     """A plan as the flags say it: --prune, --select and --recover in a row; "-" for the plain backbone."""
     stages = ",".join(f"{layer}:{keep}" for layer, keep in plan.stages)
@@ -65,19 +73,21 @@ def main() -> None:
     parser = Parser(prog="python -m model.complexity", description=__doc__.split("\n\n")[0])
     parser.add_argument("--model", help="one model only (default: all)")
     parser.add_argument("--device", default="cpu", choices=("auto", "cpu", "cuda", "mps"), help="where speed is measured (default: cpu)")
-    parser.add_argument("--seconds", type=number(float, 0), default=3.0, help="time to measure each model; 0 leaves it out (default: 3)")
+    parser.add_argument("--seconds", type=float, default=3.0, help="time to measure each model; 0 leaves it out (default: 3)")
     for size, flag in PLAN_FLAGS.items():
         parser.add_argument(f"--{size}", metavar=flag.metavar, help=flag.help)
     args = parser.parse_args()
     plan = {size: value for size in PLAN_FLAGS if (value := getattr(args, size)) is not None}
-    compute = choose_compute(args.device, "0", "fp32")
+    if not 0 <= args.seconds < float("inf"):
+        raise InputError(f"--seconds is {args.seconds}; it must be a number, 0 or more")
+    device = find_device(args.device)
     models = (create_model(name, **plan) for name in ([args.model] if args.model else list_models()))
     for row, model in enumerate(models):
         if row == 0:
             speed = f" {'frames/s':>9}" if args.seconds > 0 else ""
             print(f"{'model':34} {'F':>4} {'plan':38} {'parameters':>11} {'GFLOPs':>7} {'with products':>13}{speed}")
         counted = "{:7.2f} {:13.2f}".format(*gflops(model))
-        speed = f" {frames_per_second(model, compute.device, args.seconds):9.0f}" if args.seconds > 0 else ""
+        speed = f" {frames_per_second(model, device, args.seconds):9.0f}" if args.seconds > 0 else ""
         print(f"{model.name:34} {model.frames:4} {plan_text(model.plan):38} {count_parameters(model):11,} {counted}{speed}", flush=True)
 
 

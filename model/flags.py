@@ -52,4 +52,4 @@ def size_flags() -> dict[str, SizeFlag]:
 
 def _help(size: str, own: list) -> str:
     *others, last = map(str, sorted(set(own)))
-    return f"{size_meaning(size)} (default: the model's own, {', '.join(others)}{' or ' if others else ''}{last})"
+    return f"{size_meaning(size).replace('%', '%%')} (default: the model's own, {', '.join(others)}{' or ' if others else ''}{last})"
