@@ -61,7 +61,7 @@ def save_checkpoint(path: str | Path, model: PoseTransformer, normaliser: Normal
             with temporary.open("wb") as file:  # of a path, torch.save would write the temporary name into the file
                 torch.save(_unshared(content), file)
         except RuntimeError as error:  # torch's writer reports a full disk so
-            raise InputError(f"{path}: cannot be written ({error}); free some space or choose another folder") from error
+            raise InputError(f"{path}: cannot be written whole; free some space or choose another folder") from error
 
 
 def _unshared(value: object) -> object:
@@ -101,13 +101,15 @@ def checkpoint_in(path: Path, content: object) -> Checkpoint:
     try:
         normaliser = Normaliser(**content["normaliser"])
     except (TypeError, ValueError) as error:
-        raise InputError(f"{path}: field normaliser is not one that this version knows ({shown(error)}); use a newer version") from error
+        raise InputError(
+            f"{path}: field normaliser is not one that this version knows ({shown(str(error))}); use a newer version"
+        ) from error
     name, sizes = content["name"], content["sizes"]
     if not isinstance(name, str) or not isinstance(sizes, Mapping) or not all(isinstance(size, str) for size in sizes):
         raise InputError(f"{path}: field name or sizes is not one that this version knows; use a newer version")
     if name not in list_models():
         raise InputError(
-            f"{path}: holds {shown(repr(name))}, which is not registered; import the file that registers it (register_model), "
+            f"{path}: holds {shown(name)}, which is not registered; import the file that registers it (register_model), "
             "or use a newer version"
         )
     checkpoint = Checkpoint(path, dict(weights), name, dict(sizes), normaliser)
@@ -124,14 +126,14 @@ def _bare(name: str) -> str:
 def _check_sizes(checkpoint: Checkpoint) -> None:
     """Raise InputError unless the model and sizes that the file names are those of its weights, before any of them takes memory."""
     path, weights = checkpoint.path, checkpoint.weights
-    if any(isinstance(value, int) and value > _LARGEST for value in checkpoint.sizes.values()):
-        raise InputError(f"{path}: field sizes has a number above {_LARGEST}, which no model has; get it from its source again")
+    if not all(isinstance(value, str) or (isinstance(value, int) and value <= _LARGEST) for value in checkpoint.sizes.values()):
+        raise InputError(f"{path}: field sizes holds more than texts and numbers up to {_LARGEST}; get it from its source again")
     try:
         with meta_device(checkpoint.name), no_more_parameters_than(len(weights)):
             model = create_model(checkpoint.name, **checkpoint.sizes)
     except InputError as error:
         raise InputError(
-            f"{path}: its fields name and sizes are of no model ({shown(error, 300)}); get it from its source again"
+            f"{path}: its fields name and sizes are of no model ({shown(str(error), 300)}); get it from its source again"
         ) from error
     _check_fit(path, model, describe(model), weights, allow_unexpected=True)
 

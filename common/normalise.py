@@ -31,11 +31,14 @@ class Normaliser:
     height: float | None = None
 
     def __post_init__(self) -> None:
-        if self.kind not in ("picture", "box", "pixels") or not isinstance(self.in_channels, int) or self.in_channels not in (2, 3):
+        if not isinstance(self.kind, str) or not isinstance(self.in_channels, int) or not isinstance(self.fps, Real):
+            raise TypeError("a normaliser has a text for its kind, a whole number of channels, and frames per second")
+        if self.kind not in ("picture", "box", "pixels") or self.in_channels not in (2, 3):
             raise ValueError(f"no normaliser of kind {self.kind!r} with {self.in_channels} channels")
-        for number, least, most in ((self.fps, 0.01, 1000), (1 if self.height is None else self.height, 0.1, 10)):
-            if not isinstance(number, Real) or not least <= number <= most:
-                raise ValueError(f"no normaliser for {self.fps!r} frames per second and people of {self.height!r} metres")
+        if not 0.01 <= self.fps <= 1000:
+            raise ValueError(f"no normaliser for {self.fps} frames per second")
+        if self.height is not None and not (isinstance(self.height, Real) and 0.1 <= self.height <= 10):
+            raise ValueError("no normaliser for people whose height is not between 0.1 and 10 metres")
 
     @property
     def per_window(self) -> bool:

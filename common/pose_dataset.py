@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import multiprocessing
+import signal
+import threading
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -122,10 +126,54 @@ class BatchOrder(Sampler):
             yield order[start : start + self.batch_size]
 
 
-def loader(dataset: PoseDataset, order: BatchOrder, workers: int, device: torch.device) -> DataLoader:
-    """Batches in `order`. On a CPU the training process itself cuts them, which is faster than handing them over."""
-    workers = 0 if device.type == "cpu" else workers
-    # A generator of its own: every iterator draws a number from it, and the model's random numbers must not depend on how often one began.
-    return DataLoader(
-        dataset, sampler=order, batch_size=None, num_workers=workers, pin_memory=device.type == "cuda", generator=torch.Generator()
-    )
+class LoaderDied(InputError):
+    """A loader process was killed, or ended by itself."""
+
+
+DEFAULT_WORKERS = 8
+"""Loader processes where a device computes; on a CPU the training process itself cuts faster than others hand over."""
+
+
+def loader(dataset: Dataset, order: BatchOrder, workers: int | None, device: torch.device) -> Iterator[Batch]:
+    """Batches in `order`, cut by so many processes; 0: by this one; None: as is fastest with the device.
+
+    Raises LoaderDied where a batch is asked for and such a process is dead.
+    """
+    if workers is None:
+        workers = 0 if device.type == "cpu" else DEFAULT_WORKERS
+    others = set(multiprocessing.active_children())
+    with _dead_children_ignored():
+        # A generator of its own: every iterator draws a number from it, and the model's must not depend on how often one began.
+        batches = iter(
+            DataLoader(
+                dataset, sampler=order, batch_size=None, num_workers=workers, pin_memory=device.type == "cuda", generator=torch.Generator()
+            )
+        )
+    processes = set(multiprocessing.active_children()) - others
+    try:
+        yield from batches
+    except RuntimeError as error:
+        dead = [process for process in processes if process.exitcode]
+        if not dead:
+            raise
+        raise LoaderDied(_last_words(dead[0])) from error
+
+
+@contextlib.contextmanager
+def _dead_children_ignored() -> Iterator[None]:
+    """Take back the handler that a DataLoader sets up in the block: it raises wherever the program is when a loader process dies,
+    amid a step or a save too. Asking for the next batch tells as well, some seconds later."""
+    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "SIGCHLD"):
+        yield  # no handler is set up here
+        return
+    previous = signal.getsignal(signal.SIGCHLD)
+    yield
+    signal.signal(signal.SIGCHLD, previous)
+
+
+def _last_words(process: multiprocessing.process.BaseProcess) -> str:
+    if process.exitcode > 0:
+        return f"loader process {process.pid} ended with exit code {process.exitcode}; see what it says above, or give --workers 0"
+    name = signal.Signals(-process.exitcode).name
+    why = {"SIGKILL": ", as where memory runs out", "SIGBUS": ", as where shared memory (/dev/shm) is full"}.get(name, "")
+    return f"loader process {process.pid} was killed by {name}{why}; give fewer --workers, or 0"

@@ -6,6 +6,7 @@ Names in it are names only: whatever it says, going on reads and writes nothing 
 from __future__ import annotations
 
 import math
+import unicodedata
 from argparse import Namespace
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
@@ -25,7 +26,7 @@ from common.torch_file import read_torch_file, shown
 from model import PoseTransformer
 from model.flags import size_flags
 
-OF_ONE_CALL = {"resume", "test", "train", "results", "allow_unexpected"}
+OF_ONE_CALL = {"resume", "test", "train", "results", "allow_unexpected", "workers"}
 """Flags that say what one call does, not what the run is: they are not part of it."""
 _FIELDS = ("model", "name", "sizes", "normaliser", "optimizer", "scaler", "progress", "arguments", "rng")
 _CUDA_STATE = 16  # bytes
@@ -55,7 +56,8 @@ _ROW = {"epoch", "lr", "loss", "mpjpe", "p_mpjpe"}
 
 @dataclass(frozen=True)
 class Run:
-    """A run as it was read. arguments: the flags that it was started with. The other fields are checked when they are put back."""
+    """A run as it was read. arguments: the flags that it was started with; recipe: `Recipe.settings` of its recipe, None in older
+    files. The other fields are checked when they are put back."""
 
     file: Path
     checkpoint: Checkpoint
@@ -65,11 +67,27 @@ class Run:
     optimizer: object
     scaler: object
     mean: object
+    recipe: Mapping[str, object] | None
 
     @property
     def folder(self) -> Path:
         """The folder of the run."""
         return self.file.parent
+
+    def check_recipe(self, recipe: Recipe) -> None:
+        """Raise InputError where the file says that the run is trained by another recipe."""
+        saved, own = self.recipe or {}, recipe.settings()
+        name = saved.get("name", recipe.name)
+        if name != recipe.name:
+            raise InputError(
+                f"{self.file}: is trained by the recipe {shown(name)}, not {recipe.name}; go on with the entry script that began it"
+            )
+        other = [key for key in own if saved and saved.get(key) != own[key]]
+        if other:
+            raise InputError(
+                f"{self.file}: is trained with {other[0]} {shown(saved.get(other[0]))}, but the recipe {recipe.name} has "
+                f"{own[other[0]]}; go on with the version that began it, or start a new run with --previous_dir"
+            )
 
     def restore(
         self,
@@ -81,6 +99,8 @@ class Run:
         compute: Compute,
     ) -> None:
         """Put back into what was built by the run's arguments what `write_run` wrote, random numbers included."""
+        if self.recipe is None:
+            print(f"remark: {self.file} does not say its recipe; its optimizer must be that of {recipe.name}")
         load_weights(model, self.checkpoint)
         optimizer.load_state_dict(_optimizer_state(self.file, optimizer, recipe, self.optimizer))
         scaler.load_state_dict(_scaler_state(self.file, scaler, self.scaler))
@@ -102,10 +122,11 @@ def write_run(
     mean: AveragedModel | None,
     progress: Progress,
     args: Namespace,
-    compute: Compute,
+    recipe: Recipe,
+    random: dict[str, object],
     **more: object,
 ) -> None:
-    """Write everything that going on exactly from here takes."""
+    """Write everything that going on exactly from here takes. random: `random_state` at that moment."""
     arguments = {key: value for key, value in vars(args).items() if key not in OF_ONE_CALL}
     save_checkpoint(
         folder / LAST,
@@ -115,10 +136,21 @@ def write_run(
         scaler=scaler.state_dict(),
         progress={**asdict(progress), "best_name": Path(progress.best_name).name},
         arguments={**arguments, "model": model.name, **{size: model.sizes.get(size) for size in size_flags()}},
-        rng={"cpu": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state_all() if compute.device.type == "cuda" else []},
+        recipe=recipe.settings(),
+        rng=random,
         mean=None if mean is None else mean.state_dict(),
         **more,
     )
+
+
+def random_state(compute: Compute) -> dict[str, object]:
+    """The state of PyTorch's random numbers."""
+    return {"cpu": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state_all() if compute.device.type == "cuda" else []}
+
+
+def run_file(path: str | Path) -> Path:
+    """The last.pt of a run: that of a folder, or the file itself."""
+    return Path(path) / LAST if Path(path).is_dir() else Path(path)
 
 
 def read_run(path: str | Path, parser: Parser) -> Run:
@@ -126,7 +158,7 @@ def read_run(path: str | Path, parser: Parser) -> Run:
 
     Raises InputError that names the field where one is missing or not what `write_run` writes.
     """
-    file = Path(path) / LAST if Path(path).is_dir() else Path(path)
+    file = run_file(path)
     content = read_torch_file(file)
     missing = [name for name in _FIELDS if not isinstance(content, dict) or name not in content]
     if missing:
@@ -142,9 +174,12 @@ def read_run(path: str | Path, parser: Parser) -> Run:
     other += [name for name in ("n_joints", "out_joints") if arguments.get(name) not in (None, joints)]
     if other:
         raise _wrong(file, f"arguments: {', '.join(other)}", "is not that of the model in the file")
+    recipe = content.get("recipe")
+    if recipe is not None and not isinstance(recipe, Mapping):
+        raise _wrong(file, "recipe", "is no recipe")
     return Run(
         file, checkpoint, arguments, _progress(file, content["progress"]), _random(file, content["rng"]), content["optimizer"],
-        content["scaler"], content.get("mean"),
+        content["scaler"], content.get("mean"), recipe,
     )  # fmt: skip
 
 
@@ -159,15 +194,19 @@ def _arguments(file: Path, saved: object, parser: Parser) -> dict[str, object]:
     known = vars(parser.parse_args([]))
     flags = {key: value for key, value in saved.items() if key not in OF_ONE_CALL}
     for key, value in flags.items():
-        if key not in known or not isinstance(value, str | int | float | None):
+        if key not in known:
             raise _wrong(file, f"arguments: {shown(key)}", "is no flag of this version")
+        if not isinstance(value, str | int | float | None) or (isinstance(value, int) and value.bit_length() > 64):
+            raise _wrong(file, f"arguments: {key}", f"is {shown(value)}, which is no value of this flag")
+        if isinstance(value, str) and any(unicodedata.category(character) == "Cc" for character in value):
+            raise _wrong(file, f"arguments: {key}", "holds control characters")
     try:
         parsed = vars(parser.parse_args([f"--{key}={value}" for key, value in flags.items() if value is not None]))
     except InputError as error:
-        raise _wrong(file, "arguments:", shown(error, 300)) from error
+        raise _wrong(file, "arguments:", shown(str(error), 300)) from error
     for key, value in flags.items():
         if parsed[key] != value:
-            raise _wrong(file, f"arguments: {key}", f"is {shown(repr(value))}, which is no value of this flag")
+            raise _wrong(file, f"arguments: {key}", f"is {shown(value)}, which is no value of this flag")
     return {key: parsed[key] for key in flags}
 
 
@@ -226,7 +265,10 @@ def _optimizer_state(file: Path, optimizer: torch.optim.Optimizer, recipe: Recip
     for group, mine in zip(groups, own, strict=True):
         other = [key for key in mine if key != "lr" and not _same(group.get(key, mine[key]), mine[key])]
         if other or not _finite(group.get("lr")):
-            raise _wrong(file, f"optimizer: {', '.join(other) or 'lr'}", "is not that of this run's optimizer")
+            raise InputError(
+                f"{file}: its optimizer ({', '.join(other) or 'lr'}) is not that of the recipe {recipe.name}; go on with the entry "
+                f"script that began the run, or take an older copy of the file"
+            )
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     kept = _kept(recipe)
     if not isinstance(state, Mapping) or any(type(key) is not int or not 0 <= key < len(parameters) for key in state):
@@ -237,8 +279,15 @@ def _optimizer_state(file: Path, optimizer: torch.optim.Optimizer, recipe: Recip
         for name, value in values.items():
             shape = parameters[number].shape if kept[name] else ()
             if not isinstance(value, Tensor) or value.shape != shape or not value.is_floating_point() or not value.isfinite().all():
-                raise _wrong(file, f"optimizer: state {number}: {name}", f"is no tensor of finite numbers of the shape {tuple(shape)}")
-    return {"state": state, "param_groups": [{**mine, "lr": group["lr"]} for group, mine in zip(groups, own, strict=True)]}
+                raise _wrong(
+                    file,
+                    f"optimizer: state {number}: {name}",
+                    f"is no tensor of finite numbers of the shape {tuple(shape)}",
+                )
+    return {
+        "state": state,
+        "param_groups": [{**mine, "lr": group["lr"]} for group, mine in zip(groups, own, strict=True)],
+    }
 
 
 def _kept(recipe: Recipe) -> dict[str, bool]:

@@ -28,7 +28,7 @@ from torch import Tensor
 from common import safe_pickle
 from common.errors import InputError
 
-_OPERATIONS = 1_000_000
+_OPERATIONS = 500_000
 """The most steps that a pickle may have. A run of ours with its optimizer has about a hundred for every tensor."""
 _SHARED = 4
 """How many times over, on average, tensors may share the numbers of a file; ours do not at all."""
@@ -251,7 +251,7 @@ class _Unpickler(safe_pickle._Unpickler):
         start = self.file.tell()
         try:
             if any(number > _OPERATIONS for number, _ in enumerate(pickletools.genops(self.file))):  # counted before anything is built
-                raise _ForeignError(f"a pickle of more than {_OPERATIONS} steps")
+                raise _UnusualError(f"a pickle of more than {_OPERATIONS} steps")
             self.file.seek(start)
             return super().load()
         except safe_pickle._Refused as error:
@@ -286,15 +286,15 @@ class _Unpickler(safe_pickle._Unpickler):
 
     def persistent_load(self, pid: object) -> _Storage:
         if not isinstance(pid, tuple) or len(pid) not in (5, 6) or pid[0] != "storage" or pid[5:] not in ((), (None,)):
-            raise _ForeignError("parts that are no tensors")
+            raise _UnusualError("parts that are no tensors")
         return self.parts.storage(pid[1], pid[2], pid[4])
 
     def _ordered(self, pairs: object = ()) -> dict:
         if not isinstance(pairs, list | tuple):
-            raise _ForeignError("a dictionary that is none")
+            raise _DamagedError("it has a dictionary that is none")
         self.pairs -= len(pairs)  # one list can be named many times
         if self.pairs < 0:
-            raise _ForeignError("a pickle that grows without end")
+            raise _UnusualError("a pickle that grows without end")
         return {_key(key): value for key, value in pairs}
 
     def load_build(self) -> None:
@@ -318,13 +318,13 @@ class _Unpickler(safe_pickle._Unpickler):
 
     def _set(self, items: list) -> None:
         if not isinstance(self.stack[-1], dict):
-            raise _ForeignError("items of something that is no dictionary")
+            raise _DamagedError("it has items of something that is no dictionary")
         self.stack[-1].update((_key(key), value) for key, value in zip(items[::2], items[1::2], strict=True))
 
     def load_additems(self) -> None:
         items = self.pop_mark()
         if not isinstance(self.stack[-1], set):
-            raise _ForeignError("members of something that is no set")
+            raise _DamagedError("it has members of something that is no set")
         self.stack[-1].update(map(_key, items))
 
     def load_frozenset(self) -> None:
@@ -339,14 +339,14 @@ class _Unpickler(safe_pickle._Unpickler):
 def _key(value: object) -> object:
     """A key of a dictionary. Others than these can be made to have one hash in thousands, which takes for ever to tell apart."""
     if not isinstance(value, str | bytes | int | None) or (isinstance(value, int) and abs(value) >= 2**63):
-        raise _ForeignError("a dictionary whose keys are neither texts nor numbers")
+        raise _UnusualError("a dictionary whose keys are neither texts nor numbers")
     return value
 
 
 def _itself(value: object = ()) -> object:
     """Sets, counters and sizes stay the lists and dictionaries that they were made of."""
     if not isinstance(value, list | tuple | dict):
-        raise _ForeignError("a set that is none")
+        raise _DamagedError("it has a set that is none")
     return value
 
 
@@ -356,13 +356,13 @@ def _device(*words: object) -> str:
 
 def _parameter(data: object, *_: object) -> Tensor:
     if not isinstance(data, Tensor):
-        raise _ForeignError("a parameter that is none")
+        raise _DamagedError("it has a parameter that is none")
     return data
 
 
 def _encode(text: object, encoding: object = "latin1") -> bytes:
     if not isinstance(text, str) or len(text) > 16 or encoding not in ("latin1", "latin-1"):
-        raise _ForeignError("bytes, which weights have no use for")
+        raise _UnusualError("bytes")
     return text.encode("latin1")
 
 
@@ -372,11 +372,16 @@ def _number(dtype: object, data: object) -> int | float | bool:
         data = _encode(data)
     value = safe_pickle._build(data, dtype, (), "C")
     if value.dtype.kind not in "biuf" or value.itemsize > 8:
-        raise _ForeignError("numpy values other than numbers")
+        raise _UnusualError("numpy values other than numbers")
     return value.item()
 
 
-def shown(text: object, most: int = 80) -> str:
-    """A text out of a file as it may stand in a message: on one line, without control characters, not too long."""
-    text = "".join(character if character.isprintable() else "?" for character in str(text)[: most + 1])
+def shown(value: object, most: int = 80) -> str:
+    """A value out of a file as it may stand in a message: on one line, without control characters, not too long.
+
+    Of a container, or of a number without end, only what it is: their texts can take for ever.
+    """
+    if not isinstance(value, str | float | int | None) or (isinstance(value, int) and value.bit_length() > 64):
+        return f"a value of type {type(value).__name__}"
+    text = "".join(character if character.isprintable() else "?" for character in str(value)[: most + 1])
     return text if len(text) <= most else f"{text[:most]}..."

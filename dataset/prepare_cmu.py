@@ -28,6 +28,7 @@ from common.detector_noise import detector_like, named_generator
 from common.errors import InputError, exit_on_input_error
 from common.motion_file import write_motion_file
 from common.npz import open_npz
+from common.schema import FLOAT, MOST_METRES, TEXT, WHOLE, Field
 from common.world_motion import WorldClip, write_world_motion
 from dataset.asf_amc import read_asf_amc
 from dataset.bvh import read_bvh
@@ -48,6 +49,16 @@ SETUPS = {"train": ("S1", "S5", "S6", "S7", "S8"), "test": ("S9", "S11")}
 STUDIO_RADIUS = 2.5  # metres: the root stays this near to the studio's origin
 SHORTEST = 25  # frames
 SETTLING = 3  # frames at 50 Hz: so long the BVH conversion takes from its T-pose to the motion
+
+
+READY = {
+    "clips": Field(TEXT, ("clips",)),
+    "source": Field(TEXT, ("clips",), choices=("amc", "bvh")),
+    "lengths": Field(WHOLE, ("clips",), least=1),
+    "root": Field(FLOAT, ("total", 3), -MOST_METRES, MOST_METRES),
+    "relative": Field(FLOAT, ("total", 16, 3), -MOST_METRES, MOST_METRES),
+}
+"""Clips that are already on the 17 joints, one after the other; relative: joints 1 to 16 minus the root."""
 
 
 # Reading ---------------------------------------------------------------------------------------------------------------------
@@ -97,21 +108,11 @@ def read_ready(path: str | Path) -> dict[str, Clip]:
     16 minus the root. Raises InputError where it is missing, damaged, or its fields do not fit together.
     """
     path = Path(path)
-    names_of_fields = ("clips", "source", "lengths", "root", "relative")
-    with open_npz(path, make="give a file that is there", layout=f"give an .npz with {', '.join(names_of_fields)}") as field:
-        fields = {name: field(name) for name in names_of_fields}
-    names, source, lengths, root, relative = fields.values()
-    if names.ndim != 1 or names.dtype.kind != "U" or lengths.shape != names.shape or lengths.dtype.kind not in "iu" or np.any(lengths < 1):
-        raise InputError(f"{path}: fields clips and lengths are not one name and one count of frames per clip; make the file again")
-    if source.shape != names.shape or not np.isin(source, ("amc", "bvh")).all():
-        raise InputError(f"{path}: field source is not amc or bvh for each clip; make the file again")
-    total = int(lengths.sum())
-    for name, shape in (("root", (total, 3)), ("relative", (total, 16, 3))):
-        if fields[name].shape != shape or fields[name].dtype.kind != "f":
-            raise InputError(f"{path}: field {name} is {fields[name].dtype} {fields[name].shape}, not floats {shape}; make the file again")
-        if not np.isfinite(fields[name]).all():
-            row = int(np.argwhere(~np.isfinite(fields[name]))[0, 0])
-            raise InputError(f"{path}: field {name}, row {row} is not a finite number; repair or leave out this clip")
+    layout = f"give an .npz with {', '.join(READY)}"
+    with open_npz(path, READY, make="give a file that is there", layout=layout) as field:
+        names, source, lengths = (field(name) for name in ("clips", "source", "lengths"))
+        field.fix_axis("total", sum(lengths.tolist()), "as field lengths adds up")
+        root, relative = field("root"), field("relative")
     root = root.astype(np.float64)[:, None]  # (total, 1, 3)
     poses = np.concatenate([root, root + relative], axis=1)  # (total, 17, 3)
     parts = np.split(poses, np.cumsum(lengths)[:-1])
