@@ -184,7 +184,7 @@ def test_where_its_file_is_not_imported_a_sentence_says_so(
         main("main_mixste.py", *flags, trained)
     (sentence,) = capsys.readouterr().err.splitlines()
     assert end.value.code == 2
-    assert "'your.hourglass', which is not registered; import the file that registers it" in sentence
+    assert "holds your.hourglass, which is not registered; import the file that registers it" in sentence
 
 
 @pytest.mark.parametrize(
