@@ -38,7 +38,8 @@ def add_size_flags(group: argparse._ActionsContainer) -> None:
     from model.flags import size_flags  # here, since programs that only want a Parser load no PyTorch
 
     for size, flag in size_flags().items():
-        kind = {bool: boolean, str: str}.get(flag.kind) or number(flag.kind, flag.least)
+        kinds: dict[type, Callable[[str], object]] = {bool: boolean, str: str}
+        kind = kinds.get(flag.kind) or number(flag.kind, flag.least)
         try:
             group.add_argument(f"--{size}", type=kind, metavar=flag.metavar, help=flag.help)
         except argparse.ArgumentError:
