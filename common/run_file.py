@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
-from common.arguments import SIZE_FLAGS, Parser
+from common.arguments import Parser
 from common.checkpoint import BEST, LAST, Checkpoint, checkpoint_in, load_state, load_weights, save_checkpoint
 from common.compute import Compute
 from common.errors import InputError
@@ -24,6 +24,7 @@ from common.normalise import Normaliser
 from common.recipes import Recipe
 from common.torch_file import read_torch_file, shown
 from model import PoseTransformer
+from model.flags import size_flags
 
 OF_ONE_CALL = {"resume", "test", "train", "results", "allow_unexpected", "workers"}
 """Flags that say what one call does, not what the run is: they are not part of it."""
@@ -134,7 +135,7 @@ def write_run(
         optimizer=optimizer.state_dict(),
         scaler=scaler.state_dict(),
         progress={**asdict(progress), "best_name": Path(progress.best_name).name},
-        arguments={**arguments, "model": model.name, **{size: model.sizes.get(size) for size in SIZE_FLAGS}},
+        arguments={**arguments, "model": model.name, **{size: model.sizes.get(size) for size in size_flags()}},
         recipe=recipe.settings(),
         rng=random,
         mean=None if mean is None else mean.state_dict(),
@@ -165,8 +166,9 @@ def read_run(path: str | Path, parser: Parser) -> Run:
             f"{file}: is no run that can be resumed (it lacks {', '.join(missing)}); give the {LAST} of a run, or use --previous_dir"
         )
     checkpoint = checkpoint_in(file, content)
-    arguments = _arguments(file, content["arguments"], parser)
-    said = {"model": checkpoint.name, **{size: checkpoint.sizes.get(size) for size in SIZE_FLAGS}}
+    sizes = {size: checkpoint.sizes.get(size) for size in size_flags()}
+    arguments = {**sizes, **_arguments(file, content["arguments"], parser)}  # of a file from before a size was a flag, too
+    said = {"model": checkpoint.name, **sizes}
     joints = checkpoint.sizes.get("joints")
     other = [name for name, value in said.items() if arguments.get(name) != value]
     other += [name for name in ("n_joints", "out_joints") if arguments.get(name) not in (None, joints)]
