@@ -26,11 +26,13 @@ import numpy as np
 from tqdm import tqdm
 
 from common.arguments import Parser, number
+from common.camera import FIELD_OF_VIEW, view_of_camera
 from common.checkpoint import find_checkpoint, shipped_checkpoint
 from common.compute import choose_compute
 from common.errors import InputError, exit_on_input_error
 from common.files import check_writable
 from common.lifting import Lifter
+from demo.camera import choose_camera
 from demo.convert import convert
 from demo.detect import Detector, create_detector, read_keypoints, write_keypoints
 from demo.export import Poses, hash_file, read_poses, write_csv, write_json, write_poses, write_viewer
@@ -141,6 +143,13 @@ def build_parser() -> Parser:
     group = parser.add_argument_group("3D")
     group.add_argument("--checkpoint", help="weights of any model that this project trained (default: those that come along)")
     group.add_argument("--height", type=number(float, 0.3, 3), help="the person's height from ankle to crown, metres (default: 1.64)")
+    group.add_argument(
+        "--fov", type=number(float, *FIELD_OF_VIEW), metavar="DEGREES", help="what the camera sees over the larger side of its picture "
+        "(default: as the images of a folder say in their EXIF, else 53)",
+    )  # fmt: skip
+    group.add_argument(
+        "--camera", metavar="FILE", help="the camera's matrix and picture size, a .toml, .yml, .xml or .json (demo/camera.py)"
+    )
     group.add_argument("--smooth", action="store_true", help="take jitter out of the poses with a 1-euro filter")
     group.add_argument("--gpu", default="0", help="number of the CUDA device, where there is one (default: 0)")
     group = parser.add_argument_group("output")
@@ -183,10 +192,13 @@ def main() -> None:
             keypoints, fps, size = detect_people(video, detector, args.people), float(video.fps), video.size
             write_keypoints(folder / "keypoints.npz", keypoints, fps, size)
             done(f"2D by {detector.name}, {len(keypoints)} people", keypoints.shape[1])
+        camera = choose_camera(args.fov, args.camera, video.path if video else None, size)
+        if camera:
+            print(f"field of view: {view_of_camera(camera):.1f} degrees{f', by {camera.name}' if camera.name else ''}")
         weights = find_checkpoint(args.checkpoint) if args.checkpoint else shipped_checkpoint()
         lifter = Lifter.from_checkpoint(weights, choose_compute("auto", args.gpu, "fp32").device)
         started = time.perf_counter()
-        poses_3d, valid = lift_people(keypoints, size, fps, lifter, smooth=args.smooth, height=args.height)
+        poses_3d, valid = lift_people(keypoints, size, fps, lifter, smooth=args.smooth, height=args.height, fov=camera)
         done(f"3D by {lifter.model.name}", valid.size)
         poses = Poses(poses_3d, keypoints, valid, fps, size, lifter.model.name, hash_file(weights))
         write_poses(folder / "poses.npz", poses)
