@@ -103,6 +103,12 @@ def build_parser(default_model: str, prog: str | None = None) -> Parser:
         "--motion", default="cmu", help="NAME of the world motion file motion_NAME.npz that --recipe wild trains on (default: cmu)"
     )
     group.add_argument(
+        "--without",
+        default="",
+        metavar="NAMES",
+        help="parts of what --recipe wild draws to leave out, separated by commas; common/wild/options.py names them (default: none)",
+    )
+    group.add_argument(
         "--dataset", default="h36m", help="h36m, wild for wild_test.npz, or NAME for data_NAME.npz in our own format (default: h36m)"
     )
     group.add_argument("--keypoints", help="which 2D poses (default: cpn_ft_h36m_dbb for h36m, noisy for others; gt is the truth)")

@@ -28,8 +28,8 @@ from common.pose_dataset import BatchOrder, PoseDataset, loader
 from common.recipes import RECIPES, Recipe, cosine, next_learning_rate, prepare, published_mpjpe, running_mean
 from common.report import curves, score_table
 from common.skeleton import H36M
-from common.wild import WildDataset
-from common.world_motion import read_world_motion
+from common.wild import Wild, WildDataset
+from common.world_motion import read_world_motion, split_of
 from model import PoseTransformer, create_model, model_sizes
 from model.complexity import count_parameters, gflops
 from model.registry import PLAN, SINGLE
@@ -115,7 +115,7 @@ def _run(recipe: Recipe, default_model: str, argv: list[str] | None) -> None:
         job.finish(job.evaluate(model))
     elif recipe.normaliser:
         prepare(model, recipe, fresh=not (checkpoint or resumed))
-        job.train(_wild_dataset(args, test_data, model, normaliser), resumed)
+        job.train(_wild_dataset(args, test_data, model, normaliser, compute.device), resumed)
     else:
         if normaliser.per_window:
             raise InputError(f"{checkpoint.path}: in-the-wild weights are trained further with --recipe wild; add it")
@@ -257,7 +257,9 @@ class _Job:
             train_set.epoch = progress.epoch
         order = BatchOrder(len(train_set), args.batch_size, args.seed, progress.epoch, progress.step)
         steps = progress.step + len(order)  # of an epoch
-        batches = self.until_signal(loader(train_set, order, args.workers, self.compute.device))
+        wild = isinstance(train_set, WildDataset)  # which draws its batches where they are used
+        drawn = train_set.batches(order) if wild else loader(train_set, order, args.workers, self.compute.device)
+        batches = self.until_signal(drawn)
         with tqdm(
             total=len(order) + progress.step, initial=progress.step, desc=f"epoch {progress.epoch}", unit="batch", disable=None, leave=False
         ) as bar:
@@ -376,7 +378,7 @@ def _normaliser(args: Namespace, recipe: Recipe, model: PoseTransformer, checkpo
     return normaliser if normaliser.per_window else own
 
 
-def _wild_dataset(args: Namespace, test_data: Data, model: PoseTransformer, normaliser: Normaliser) -> WildDataset:
+def _wild_dataset(args: Namespace, test_data: Data, model: PoseTransformer, normaliser: Normaliser, device: torch.device) -> WildDataset:
     if model.joints != H36M.joints:
         raise InputError(f"--recipe wild is for {H36M.joints} joints, but the model has {model.joints}; see --n_joints")
     path = Path(args.root_path) / f"motion_{args.motion}.npz"
@@ -386,8 +388,16 @@ def _wild_dataset(args: Namespace, test_data: Data, model: PoseTransformer, norm
     both = sorted({clip.subject for clip in clips} & {sequence.subject for sequence in test_data.sequences})
     if both:
         raise InputError(f"{path}: subject {', '.join(both)} would be trained on and is in the test set of --dataset {args.dataset}")
+    kept = sorted({clip.name for clip in clips if split_of(clip.name, clip.subject) == "test"})
+    if kept:
+        raise InputError(
+            f"{path}: clip {kept[0]} would be trained on, but its person or collection is kept for testing "
+            "(HELD_OUT in common/world_motion.py); give it the split test, or people of your own other names"
+        )
     print(f"training motion: {len(clips)} clips, {sum(map(len, clips)) / fps / 60:.1f} minutes. {source}")
-    return WildDataset(clips, fps, normaliser, model.frames, args.stride, args.seed)
+    wild = Wild().without(name for name in args.without.split(",") if name)
+    device = device if device.type == "cuda" else torch.device("cpu")
+    return WildDataset(clips, fps, normaliser, model.frames, args.stride, args.seed, wild, device)
 
 
 def _read(args: Namespace, split: str, model: PoseTransformer) -> Data:

@@ -16,6 +16,9 @@ from common.errors import InputError
 from common.motion_file import read_motion_file
 from common.skeleton import H36M
 from dataset import prepare_cmu, prepare_toy
+from dataset.asf_amc import read_asf, read_asf_amc
+from dataset.bvh import read_bvh
+from dataset.mocap import resample
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -134,7 +137,7 @@ def cmu_folder(tmp_path: Path) -> Path:
 def test_asf_amc_rotations_are_applied_in_order(tmp_path):
     (tmp_path / "01.asf").write_text(asf_text())
     (tmp_path / "01_01.amc").write_text(amc_text(root="1 2 3 0 0 0", rfemur="90 0 90", rtibia="90", ltibia="90"))
-    joints = prepare_cmu.read_asf_amc(tmp_path / "01.asf", tmp_path / "01_01.amc") / ASF_UNIT
+    joints = read_asf_amc(tmp_path / "01.asf", tmp_path / "01_01.amc") / ASF_UNIT
     assert joints.shape == (1, 17, 3)
     joints = joints[0]
     np.testing.assert_allclose(joints[0], [1, 2, 3], atol=1e-12)
@@ -150,7 +153,7 @@ def test_asf_amc_rotations_are_applied_in_order(tmp_path):
 def test_amc_root_turns_the_whole_body(tmp_path):
     (tmp_path / "01.asf").write_text(asf_text())
     (tmp_path / "01_01.amc").write_text(amc_text(root="0 0 0 90 0 90"))
-    joints = prepare_cmu.read_asf_amc(tmp_path / "01.asf", tmp_path / "01_01.amc")[0] / ASF_UNIT
+    joints = read_asf_amc(tmp_path / "01.asf", tmp_path / "01_01.amc")[0] / ASF_UNIT
     np.testing.assert_allclose(joints[[1, 4]], [[0, -1, 0], [0, 1, 0]], atol=1e-12)
     np.testing.assert_allclose(joints[7], [0, 0, 1.5], atol=1e-12)
 
@@ -158,7 +161,7 @@ def test_amc_root_turns_the_whole_body(tmp_path):
 def test_bvh_channels_are_applied_in_order(tmp_path):
     path = tmp_path / "05_01.bvh"
     path.write_text(bvh_text(frames=3, rThigh=(90, 90, 0), rShin=(0, 90, 0)))
-    poses, fps = prepare_cmu.read_bvh(path)
+    poses, fps = read_bvh(path)
     assert poses.shape == (2, 17, 3)  # the T-pose is gone
     assert fps == 120
     pose = poses[0]
@@ -182,12 +185,12 @@ def test_resampling_reproduces_a_smooth_curve():
     def curve(time):
         return np.stack([np.sin(6 * time), np.cos(4 * time), time**3], axis=-1)[:, None]  # (T, 1, 3)
 
-    poses = prepare_cmu.resample(curve(np.arange(241) / 120), 120, 50)
+    poses = resample(curve(np.arange(241) / 120), 120, 50)
     assert poses.shape == (101, 1, 3)
     np.testing.assert_allclose(poses, curve(np.arange(101) / 50), atol=1e-5)
     for length in (1, 2, 3, 4, 5, 6):  # short ones too: a straight line stays one
         line = np.arange(length) / 30.0
-        resampled = prepare_cmu.resample(line, 30, 50)
+        resampled = resample(line, 30, 50)
         np.testing.assert_allclose(resampled, np.arange(len(resampled)) / 50, atol=1e-12)
 
 
@@ -293,7 +296,7 @@ def test_bad_bvh(tmp_path, text, says):
     path = tmp_path / "05_01.bvh"
     path.write_text(text, encoding="latin-1")
     with pytest.raises(InputError, match=says) as error:
-        prepare_cmu.read_bvh(path)
+        read_bvh(path)
     assert str(path) in str(error.value)
     assert "\n" not in str(error.value)
 
@@ -304,7 +307,7 @@ def test_bvh_cut_anywhere_is_an_input_error(tmp_path):
     for end in range(0, len(text) - 4, 37):
         path.write_text(text[:end])
         with pytest.raises(InputError):
-            prepare_cmu.read_bvh(path)
+            read_bvh(path)
 
 
 @pytest.mark.parametrize(
@@ -325,7 +328,7 @@ def test_bad_amc(tmp_path, text, says):
     path = tmp_path / "01_01.amc"
     path.write_text(text, encoding="latin-1")
     with pytest.raises(InputError, match=says) as error:
-        prepare_cmu.read_asf_amc(tmp_path / "01.asf", path)
+        read_asf_amc(tmp_path / "01.asf", path)
     assert str(path) in str(error.value)
     assert "\n" not in str(error.value)
 
@@ -349,7 +352,7 @@ def test_bad_asf(tmp_path, text, says):
     path = tmp_path / "01.asf"
     path.write_bytes(text.encode())
     with pytest.raises(InputError, match=says) as error:
-        prepare_cmu.read_asf(path)
+        read_asf(path)
     assert str(path) in str(error.value)
 
 
@@ -364,7 +367,7 @@ def test_bad_folders(cmu_folder, tmp_path):
     with pytest.raises(InputError, match=r"01\.asf"):
         prepare_cmu.read_folder(cmu_folder)
     with pytest.raises(InputError, match="cannot be read"):
-        prepare_cmu.read_asf(tmp_path / "missing.asf")
+        read_asf(tmp_path / "missing.asf")
 
 
 def test_bad_ready_files(cmu_folder, tmp_path):
