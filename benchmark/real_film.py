@@ -32,6 +32,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+import contextlib
 import json
 import subprocess
 import tempfile
@@ -62,9 +63,9 @@ from common.wild import HEIGHT
 from demo.convert import BLAZEPOSE_33, convert
 from demo.detect import MediaPipeDetector, Region, _graph, _import_mediapipe, _landmark_model, read_keypoints, write_keypoints
 from demo.lift import lift_people
+from demo.stages import detect_people
 from demo.track import SHORTEST, distance
 from demo.video import open_video
-from demo.vis import detect_people
 
 PACKAGE = "pose2sim==0.10.49"
 FOLDER = "Pose2Sim/Demo_MultiPerson/"  # nothing else of the package is unpacked
@@ -153,6 +154,11 @@ class Detector3D(MediaPipeDetector):
         self.people.append([(convert(points, BLAZEPOSE_33), BLAZEPOSE_33.matrix @ self._world(frame, points)) for points in found])
         return found
 
+    def close(self) -> None:
+        """As MediaPipeDetector does."""
+        super().close()
+        self._graph_3d.close()
+
     def _look(self, graphs: object, frame: np.ndarray, region: Region) -> object:
         person = super()._look(graphs, frame, region)
         if person is not None:
@@ -172,8 +178,9 @@ class Detector3D(MediaPipeDetector):
 
 def detect_view(path: Path, model: str | None) -> tuple[np.ndarray, np.ndarray, float, tuple[int, int]]:
     """Everybody in a film -> keypoints (P, F, 17, 3), the detector's own 3D (P, F, 17, 3), frames per second and picture size."""
-    video, detector = open_video(path), Detector3D(model)
-    keypoints = detect_people(video, detector, PEOPLE)
+    video = open_video(path)
+    with contextlib.closing(Detector3D(model)) as detector:
+        keypoints = detect_people(video, detector, PEOPLE)
     own = np.full(keypoints.shape, np.nan)
     for person, frame in np.argwhere((keypoints[..., 2] > 0).any(axis=-1)):
         _, own[person, frame] = min(detector.people[frame], key=lambda seen, at=(person, frame): distance(seen[0], keypoints[at]))

@@ -23,7 +23,7 @@ import numpy as np
 from common.errors import InputError
 from common.files import replacing
 from common.npz import open_npz
-from common.sequences import PoseSequence, check_finite
+from common.sequences import PoseSequence, check_poses
 
 FORMAT = "hot-motion 1"
 LABELS = ("subject", "action", "camera", "split")
@@ -105,8 +105,8 @@ def read_motion_file(path: str | Path, keypoints: str, split: str, actions: Sequ
         rows = slice(start[i], start[i + 1])
         subject, action, camera = (str(labels[name][i]) for name in ("subject", "action", "camera"))
         where = f"{path}: subject {subject}, action {action}, camera {camera}"
-        check_finite(f"{where}, pose_2d_{keypoints}", pose_2d[rows])
-        check_finite(f"{where}, pose_3d", pose_3d[rows])
+        check_poses(f"{where}, pose_2d_{keypoints}", pose_2d[rows], "pixels")
+        check_poses(f"{where}, pose_3d", pose_3d[rows], "m")
         picture = (int(size[i][0]), int(size[i][1]))
         sequences.append(PoseSequence(subject, action, camera, pose_2d[rows], pose_3d[rows], picture, fps))
     return sequences, source

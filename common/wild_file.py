@@ -24,7 +24,7 @@ import numpy as np
 from common.errors import InputError
 from common.files import replacing
 from common.npz import open_npz
-from common.sequences import PoseSequence, check_finite
+from common.sequences import PoseSequence, check_poses
 
 MAKE = "make one with dataset/prepare_wild.py or copy the file again"
 
@@ -85,8 +85,8 @@ def read_wild_file(path: str | Path, actions: Sequence[str] | None = None) -> tu
     sequences = []
     for number, clip in enumerate(clips.tolist()):
         where = f"{path}: window {number}"
-        check_finite(f"{where}, pose_2d", pose_2d[number])
-        check_finite(f"{where}, pose_3d", pose_3d[number])
+        check_poses(f"{where}, pose_2d", pose_2d[number], "pixels")
+        check_poses(f"{where}, pose_3d", pose_3d[number], "m")
         subject, frames = clip.partition("_")[0], slice(int(length[number]))
         row = f"subject {subject}" if action is None else str(action[number])
         picture = (int(size[number, 0]), int(size[number, 1]))

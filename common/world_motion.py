@@ -25,7 +25,7 @@ import numpy as np
 from common.errors import InputError
 from common.files import replacing
 from common.npz import NpzFields, open_npz
-from common.sequences import check_finite
+from common.sequences import check_poses
 
 FORMAT = "hot-world 1"
 SPLITS = ("train", "test")
@@ -106,7 +106,7 @@ def read_world_motion(path: str | Path, split: str) -> tuple[list[WorldClip], fl
     clips = []
     for i in chosen:
         name, rows = str(columns["name"][i]), pose[start[i] : start[i + 1]]
-        check_finite(f"{path}: field pose, clip {name}", rows)
+        check_poses(f"{path}: field pose, clip {name}", rows, "m")
         about = str(columns["content"][i]), float(columns["weight"][i])
         clips.append(WorldClip(name, str(columns["subject"][i]), split, bool(columns["own_bones"][i]), rows, *about))
     return clips, fps, str(source)

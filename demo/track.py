@@ -15,11 +15,11 @@ SPEED = 3.0
 """Whoever was out of sight may have gone so many of these units a second further: about a sprint."""
 PATIENCE = (0.25, 1.0)
 """Seconds after which somebody who was out of sight is somebody new: as long as the person had been seen, but within these."""
-SHORTEST = 0.5
-"""Seconds for which a person must have been seen."""
+SHORTEST = (0.5, 0.8)
+"""A person must have been seen for so many seconds or, where the whole video is hardly longer, for this share of it."""
 
 
-@dataclass
+@dataclass(eq=False)
 class _Track:
     """The frames (numbers) in which one person was seen, and their keypoints (17, 3)."""
 
@@ -43,24 +43,39 @@ class Tracker:
 
     def __init__(self, fps: float) -> None:
         self.fps, self.count = fps, 0
-        self._tracks: list[_Track] = []
+        self._live: list[_Track] = []  # those that may go on
+        self._finished: list[_Track] = []  # those that are over, of people only
 
     def add(self, people: np.ndarray) -> None:
         """The people (P, 17, 3) of the next picture, pixels and score; P may be 0."""
         least, most = (seconds * self.fps for seconds in PATIENCE)
-        alive = [track for track in self._tracks if self.count - track.frames[-1] <= min(max(least, len(track.frames)), most)]
+        self._finish([track for track in self._live if self.count - track.frames[-1] > min(max(least, len(track.frames)), most)])
         taken = set()
-        if alive and len(people):
-            cost = np.array([[self._cost(track, person) for person in people] for track in alive])  # (tracks, P)
+        if self._live and len(people):
+            cost = np.array([[self._cost(track, person) for person in people] for track in self._live])  # (tracks, P)
             for row, column in zip(*linear_sum_assignment(cost), strict=True):
                 if cost[row, column] < FAR:
-                    alive[row].extend(self.count, people[column])
+                    self._live[row].extend(self.count, people[column])
                     taken.add(int(column))
         for number, person in enumerate(people):
             if number not in taken:
-                self._tracks.append(_Track())
-                self._tracks[-1].extend(self.count, person)
+                self._live.append(_Track())
+                self._live[-1].extend(self.count, person)
         self.count += 1
+
+    def end_all(self) -> None:
+        """End every track, as at a scene cut: whoever is seen from the next picture on is somebody new."""
+        self._finish(self._live)
+
+    def _finish(self, over: list[_Track]) -> None:
+        """Keep, of tracks that are over, those of people: so neither time nor memory grows with flickers."""
+        self._live = [track for track in self._live if track not in over]
+        self._finished += [track for track in over if self._is_person(track)]
+
+    def _is_person(self, track: _Track) -> bool:
+        """Whether a track is long enough for a video of the pictures so far. The more come, the longer it must be."""
+        seconds, share = SHORTEST
+        return len(track.frames) >= min(seconds * self.fps, share * self.count)
 
     def _cost(self, track: _Track, person: np.ndarray) -> float:
         """How far a person (17, 3) is from where the track ends, in units of the size; FAR: it is somebody else."""
@@ -71,10 +86,10 @@ class Tracker:
     def tracks(self, most: int) -> np.ndarray:
         """The `most` people who were seen longest, longest first -> (P, T, 17, 3), zeros where they were not seen.
 
-        Whoever was seen for less than SHORTEST seconds is left out, unless nobody was seen for longer; P may be 0.
+        Whoever was seen for less than SHORTEST says is a flicker and left out; P may be 0.
         """
-        enough = [track for track in self._tracks if len(track.frames) >= SHORTEST * self.fps] or self._tracks
-        chosen = sorted(enough, key=lambda track: -len(track.frames))[:most]
+        people = [track for track in [*self._finished, *self._live] if self._is_person(track)]
+        chosen = sorted(people, key=lambda track: -len(track.frames))[:most]
         keypoints = np.zeros((len(chosen), self.count, 17, 3), np.float32)
         for person, track in enumerate(chosen):
             keypoints[person, track.frames] = track.people

@@ -284,7 +284,7 @@ needs_sample = pytest.mark.skipif("HOT_SAMPLE_VIDEO" not in os.environ, reason="
 def test_neither_the_silhouette_nor_threads_change_a_bit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(detect, "LARGE", 0)  # the first uses every core for one person
     detectors = [detect.create_detector("mediapipe", "full") for _ in range(2)]
-    monkeypatch.setattr(detect, "_without_silhouette", lambda model, into: model)
+    monkeypatch.setattr(detect, "_without_silhouette", Path.read_bytes)
     monkeypatch.setattr(detect, "PARALLEL", 1)
     detectors.append(detect.create_detector("mediapipe", "full"))
     detectors[1]._alone = detectors[1]._lookers

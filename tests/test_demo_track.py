@@ -65,7 +65,26 @@ def test_a_flicker_is_left_out_and_most_are_kept_by_length() -> None:
     found = tracked(frames)
     assert [int((row[..., 2] > 0).any(axis=1).sum()) for row in found] == [20, 14]
     assert len(tracked(frames, most=1)) == 1
-    assert len(tracked([[], [person(1)], []])) == 1  # nobody was there for longer
+
+
+def test_who_was_seen_for_less_than_half_a_second_is_nobody() -> None:
+    assert len(tracked([[]] * 8 + [[person(100)]] * 4 + [[]] * 8)) == 0  # also where nobody was there for longer
+    assert len(tracked([[]] * 8 + [[person(100)]] * 5 + [[]] * 8)) == 1
+    clip = [[person(100), person(300)] if t in (5, 6) else [person(100)] for t in range(12)]
+    found = tracked(clip, fps=30)  # the whole clip is shorter
+    assert [int((row[..., 2] > 0).any(axis=1).sum()) for row in found] == [12]
+    assert len(tracked([[person(100)]], fps=30)) == 1
+    assert len(tracked([[person(100)]] + [[]] * 11, fps=30)) == 0
+
+
+def test_a_cut_ends_all_tracks() -> None:
+    tracker = Tracker(10)
+    for t in range(20):
+        if t == 12:
+            tracker.end_all()
+        tracker.add(np.array([person(100)]))
+    seen = (tracker.tracks(4)[..., 2] > 0).any(axis=2)  # (P, T)
+    np.testing.assert_array_equal(seen, [np.arange(20) < 12, np.arange(20) >= 12])
 
 
 def test_nobody() -> None:

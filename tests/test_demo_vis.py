@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import itertools
 import json
 import threading
 from collections.abc import Callable, Iterator
@@ -15,11 +17,11 @@ import pytest
 from common.checkpoint import save_checkpoint
 from common.errors import InputError
 from common.normalise import Normaliser
-from demo import vis
+from demo import stages
 from demo.convert import BLAZEPOSE_33
-from demo.detect import read_keypoints, write_keypoints
+from demo.detect import DETECTORS, read_keypoints, write_keypoints
 from demo.export import read_poses
-from demo.video import VideoWriter, open_video
+from demo.video import VideoWriter
 from model import create_model
 from tests.test_shipped import walker
 
@@ -52,7 +54,7 @@ def test_from_keypoints_to_everything(folder: Path, main: Main, tmp_path: Path, 
     out = tmp_path / "out"
     flags = ("--video", folder / "clip.mp4", "--keypoints", folder / "keypoints.npz", "--checkpoint", folder / "weights.pth")
     main("demo/vis.py", *flags, "--output", out, "--smooth")
-    assert {path.name for path in out.iterdir()} == {"clip.mp4", "poses.npz", "poses.csv", "poses.json", "viewer.html"}
+    assert {path.name for path in out.iterdir()} == {"clip.mp4", "poses.npz", "poses.csv", "poses.json", "viewer.html", "written.json"}
     frames, fps, (width, height) = read_video(out / "clip.mp4")
     assert (frames, fps, height) == (FRAMES, FPS, SIZE[1])
     assert width == SIZE[0] + SIZE[1]
@@ -71,18 +73,24 @@ def test_from_keypoints_to_everything(folder: Path, main: Main, tmp_path: Path, 
 
     again = tmp_path / "again"  # only draw what is there already: the same motion, without the model
     main("demo/vis.py", "--poses", out / "poses.npz", "--output", again, "--fix_z")
-    assert {path.name for path in again.iterdir()} == {"poses.mp4", "poses.csv", "poses.json", "viewer.html"}
+    assert {path.name for path in again.iterdir()} == {"poses.mp4", "poses.csv", "poses.json", "viewer.html", "written.json"}
     assert read_video(again / "poses.mp4")[0] == FRAMES
     assert (again / "poses.csv").read_bytes() == (out / "poses.csv").read_bytes()
 
 
 class Scripted:
-    """A detector that knows in which frames whom to find; who comes first changes."""
+    """A detector that knows in which frames whom to find."""
 
     name, joints = "scripted", BLAZEPOSE_33
 
     def __init__(self, found: str) -> None:
-        self.found, self.frame = found, -1
+        self.found, self.frame, self.resets, self.closed = found, -1, [], False
+
+    def reset(self) -> None:
+        self.resets.append(self.frame + 1)
+
+    def close(self) -> None:
+        self.closed = True
 
     def detect(self, frame: np.ndarray, time: float) -> np.ndarray:
         assert frame.shape == (SIZE[1], SIZE[0], 3)
@@ -94,13 +102,13 @@ class Scripted:
 
 
 def test_nobody_in_the_first_frames_shifts_nothing(folder: Path, main: Main, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = "...xxxxxxx.x"
+    found = ".xxxxxxxxx.x"
     monkeypatch.setattr("demo.detect.DETECTORS", {"scripted": lambda model: Scripted(found)})
     out = tmp_path / "out"
     main("demo/vis.py", "--video", folder / "clip.mp4", "--detector", "scripted", "--checkpoint", folder / "weights.pth", "--output", out)
     poses = read_poses(out / "poses.npz")
     assert ["x" if there else "." for there in poses.valid[0]] == list(found)
-    assert poses.posed[0].tolist() == [False] * 3 + [True] * 9
+    assert poses.posed[0].tolist() == [False] + [True] * 11
     assert read_video(out / "clip.mp4")[0] == FRAMES
     assert read_keypoints(out / "keypoints.npz")[0].shape == (1, FRAMES, 17, 3)
 
@@ -129,7 +137,7 @@ def test_bad_input_is_one_sentence(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture,
 ) -> None:
-    monkeypatch.setitem(vis.create_detector.__globals__["DETECTORS"], "nobody", lambda model: Scripted("." * FRAMES))
+    monkeypatch.setattr("demo.detect.DETECTORS", DETECTORS | {"nobody": lambda model: Scripted("." * FRAMES)})
     flags = [flag.format(folder=folder) for flag in flags]
     output = [] if "--output" in flags else ["--output", tmp_path / "out"]
     weights = [] if "--checkpoint" in flags else ["--checkpoint", folder / "weights.pth"]
@@ -155,27 +163,42 @@ def test_poses_of_another_video_are_refused(folder: Path, main: Main, tmp_path: 
 
 
 def test_stages_side_by_side() -> None:
-    assert list(vis.ahead(range(50))) == list(range(50))
+    with stages.ahead(range(50)) as items:
+        assert list(items) == list(range(50))
 
     def broken() -> Iterator[int]:
         yield 1
         raise InputError("the end")
 
-    items = vis.ahead(broken())
-    assert next(items) == 1
-    with pytest.raises(InputError, match="the end"):
-        next(items)
-    before = threading.active_count()
-    endless = vis.ahead(iter(int, 1))
-    next(endless)
-    endless.close()
-    for thread in threading.enumerate():
-        if thread is not threading.current_thread() and thread.daemon:
-            thread.join(2)
-    assert threading.active_count() <= before
+    with stages.ahead(broken()) as items:
+        assert next(items) == 1
+        with pytest.raises(InputError, match="the end"):
+            next(items)
 
 
-def test_a_video_is_never_whole_in_memory(folder: Path) -> None:
+@pytest.mark.parametrize("error", [None, InputError("bad"), KeyboardInterrupt()])
+def test_a_stage_that_is_left_has_ended_its_thread_and_closed_its_source(error: BaseException | None) -> None:
+    closed, before = [], threading.active_count()
+
+    def endless(name: str, source: Iterator[int] | None = None) -> Iterator[int]:
+        try:
+            yield from source or itertools.count()
+        finally:
+            closed.append(name)
+
+    with (
+        contextlib.suppress(InputError, KeyboardInterrupt),
+        stages.ahead(endless("first")) as first,
+        stages.ahead(endless("second", first)) as second,
+    ):
+        assert next(second) == 0
+        if error:
+            raise error
+    assert threading.active_count() == before
+    assert closed == ["second", "first"]
+
+
+def test_a_video_is_never_whole_in_memory() -> None:
     taken = 0
 
     def counted() -> Iterator[int]:
@@ -184,6 +207,6 @@ def test_a_video_is_never_whole_in_memory(folder: Path) -> None:
             taken = number
             yield number
 
-    for number in vis.ahead(counted()):
-        assert taken - number <= vis.AHEAD + 2
-    assert open_video(folder / "clip.mp4").frames == FRAMES
+    with stages.ahead(counted()) as items:
+        for number in items:
+            assert taken - number <= stages.AHEAD + 2
