@@ -40,9 +40,9 @@ from common.errors import InputError, exit_on_input_error
 from common.files import check_writable, replacing
 from common.lifting import Lifter
 from common.metrics import mpjpe, p_mpjpe
-from common.npz import open_npz
 from common.sequences import PoseSequence
 from common.skeleton import H36M
+from common.wild_file import read_clip_names
 
 HIP, THORAX = 0, 8
 LEGS = ((1, 2, 3), (4, 5, 6))
@@ -178,8 +178,7 @@ def window_numbers(text: str, have: int, worst: bool) -> list[int]:
 def clip_names(dataset: str, root: str, sequences: Sequence[PoseSequence]) -> list[str]:
     """What each sequence was cut from, in a few words."""
     if dataset == "wild":  # a sequence says of which subject it is; the file also knows the trial
-        with open_npz(Path(root) / "wild_test.npz", make="give --root_path", layout="see common/wild_file.py for the layout") as field:
-            return field("clips").tolist()
+        return read_clip_names(Path(root) / "wild_test.npz")
     return [f"{sequence.subject} {sequence.action}, camera {sequence.camera}" for sequence in sequences]
 
 

@@ -68,17 +68,21 @@ def residual(shape: tuple[int, int, int, int], fps: float, draw: Draw) -> Tensor
 def outliers(shape: tuple[int, int, int], fps: float, draw: Draw) -> Tensor:
     """How far joints (B, F, 17) that are far off are away -> (B, F, 17, 2), heights."""
     count, frames, joints = shape
-    far = spells(chance_of(OUTLIER_RATE, frames / fps), OUTLIER_SECONDS, frames, fps, draw, count, joints)  # (B, F, 17)
-    angle, away = draw.uniform(0, 2 * math.pi, count, joints), draw.uniform(*OUTLIER_DISTANCE, count, joints)
-    offset = away[..., None] * torch.stack([angle.cos(), angle.sin()], dim=-1)  # (B, 17, 2)
-    return far[..., None] * offset[:, None]
+    total = torch.zeros(*shape, 2, device=draw.device)
+    for chance in turns(OUTLIER_RATE, frames / fps):
+        far = spells(chance, OUTLIER_SECONDS, frames, fps, draw, count, joints)  # (B, F, 17)
+        angle, away = draw.uniform(0, 2 * math.pi, count, joints), draw.uniform(*OUTLIER_DISTANCE, count, joints)
+        offset = away[..., None] * torch.stack([angle.cos(), angle.sin()], dim=-1)  # (B, 17, 2)
+        total = total + far[..., None] * offset[:, None]
+    return total
 
 
 def swaps(frames: int, fps: float, draw: Draw, count: int) -> Tensor:
     """Which joints are taken for their twins for a moment (count, F, 17)."""
     swapped = torch.zeros(count, frames, 17, dtype=torch.bool, device=draw.device)
     for group in SWAP_GROUPS:
-        swapped[..., list(group)] = spells(chance_of(SWAP_RATE, frames / fps), SWAP_SECONDS, frames, fps, draw, count)[..., None]
+        for chance in turns(SWAP_RATE, frames / fps):
+            swapped[..., list(group)] ^= spells(chance, SWAP_SECONDS, frames, fps, draw, count)[..., None]
     return swapped
 
 
@@ -91,6 +95,12 @@ def score(error: Tensor, draw: Draw) -> Tensor:
 def chance_of(rate: float, seconds: float) -> float:
     """How probable it is that something which comes `rate` times a second comes within `seconds`."""
     return 1 - math.exp(-rate * seconds)
+
+
+def turns(rate: float, seconds: float) -> list[float]:
+    """The chances of spells, drawn one after the other, that make `rate` of them a second within `seconds`; one for short clips."""
+    count = max(1, math.ceil(4 * rate * seconds))
+    return [chance_of(rate, seconds / count)] * count
 
 
 def bounds(chance: float, seconds: tuple[float, float], frames: int, fps: float, draw: Draw, *shape: int) -> tuple[Tensor, Tensor]:
@@ -126,6 +136,7 @@ def detector_like(pixels: np.ndarray, rng: np.random.Generator, fps: float = 50.
     true = torch.from_numpy(np.asarray(pixels, dtype=np.float32))[None]  # (1, L, 17, 2)
     frames = true.shape[1]
     seen = torch.where(swaps(frames, fps, draw, 1)[..., None], true[:, :, list(H36M.mirrored)], true)
-    error = residual(tuple(true.shape), fps, draw) + outliers((1, frames, 17), fps, draw)
-    scores = score(error, draw).clamp(LEAST_SCORE, 1)
-    return torch.cat([seen + person_height(pixels) * error, scores[..., None]], dim=-1)[0].numpy()  # (L, 17, 3)
+    height = max(person_height(pixels), 1e-6)
+    seen = seen + height * (residual(tuple(true.shape), fps, draw) + outliers((1, frames, 17), fps, draw))
+    scores = score((seen - true) / height, draw).clamp(LEAST_SCORE, 1)
+    return torch.cat([seen, scores[..., None]], dim=-1)[0].numpy()  # (L, 17, 3)

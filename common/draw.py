@@ -15,7 +15,8 @@ class Draw:
 
     def __init__(self, key: Sequence[int], device: torch.device | str = "cpu") -> None:
         self.device = torch.device(device)
-        seed = int(np.random.SeedSequence(list(key)).generate_state(1, np.uint64)[0])
+        words = [len(key), *key]  # numpy takes no notice of zeros at the end
+        seed = int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0])
         self.generator = torch.Generator(self.device).manual_seed(seed)
 
     def uniform(self, low: float, high: float, *shape: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""Writing files so that nothing that existed is lost, and what a killed process leaves behind goes at the next start.
+"""Files: written so that nothing that existed is lost, and that what a killed process leaves goes at the next start; fit to be read.
 
 A file is written under its own name in a temporary folder beside its place, and then renamed. That folder, and the folder of a
 run that is under way, are locked; the system takes a lock back when its process ends, however it ends. Where a system or a file
@@ -10,8 +10,10 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import shutil
 import socket
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,6 +28,8 @@ from common.errors import InputError
 TEMPORARY = ".hot-"
 """What the names of temporary folders begin with."""
 RUN_LOCK = "run.lock"
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Errors that nothing but writing meets."""
 
 _locks: set[int] = set()
 """The open files that this process holds locks by."""
@@ -46,16 +50,44 @@ if hasattr(os, "register_at_fork"):
 def replacing(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path of the same name; when the block ends without an error, that file is moved to `path`.
 
-    Missing parent folders are made. Raises InputError where the folder cannot be written or the disk is full.
+    Missing parent folders are made. Raises InputError where the folder cannot be written or the disk is full; an error of the
+    block that is about something else, such as a file that it reads, passes through.
     """
-    path = Path(path)
+    path, other = Path(path), None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with _temporary_folder(path.parent) as folder:
-            yield folder / path.name
+            try:
+                yield folder / path.name
+            except OSError as error:
+                about = [name for name in (error.filename, error.filename2) if name is not None]
+                if not (any(os.path.dirname(name) == str(folder) for name in about) if about else error.errno in FULL):
+                    other = error
+                raise
             (folder / path.name).replace(path)
     except OSError as error:
+        if error is other:
+            raise
         raise _unwritable(path, error) from error
+
+
+def require_file(path: str | Path, advice: str) -> Path:
+    """`path` as an ordinary file, to be opened for reading: a pipe, a socket or a device may never end.
+
+    Raises InputError, whose sentence ends with `advice`, where it is none or not there.
+    """
+    path = Path(path)
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; {advice}") from None
+    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
+        raise InputError(f"{path}: cannot be read ({getattr(error, 'strerror', error)}); {advice}") from error
+    if stat.S_ISDIR(mode):
+        raise InputError(f"{path}: is a folder, not a file; {advice}")
+    if not stat.S_ISREG(mode):
+        raise InputError(f"{path}: is a pipe, a socket or a device, not a file; {advice}")
+    return path
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -96,10 +128,12 @@ def sweep(folder: str | Path, name: str | None = None) -> None:
 def only_run(folder: str | Path) -> Iterator[None]:
     """Keep `folder`, which is made where it is missing, for this process until the block ends, and sweep it.
 
-    Raises InputError where another process has it, or it cannot be written.
+    Raises InputError where another process has it, it cannot be written, or it holds a file of the lock's name that is none.
     """
     path = Path(folder) / RUN_LOCK
     handle = None
+    if os.path.lexists(path) and not re.fullmatch(r"(a )?process( \d+ on .*)?", _owner(path)):
+        raise InputError(f"{path}: is not the lock that this program keeps there; give another folder, or move that file away")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle = _lock_file(path)

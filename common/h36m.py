@@ -10,7 +10,8 @@ import numpy as np
 from common.camera import h36m_cameras, world_to_camera
 from common.errors import InputError
 from common.safe_pickle import read_npz_object
-from common.sequences import PoseSequence, check_poses
+from common.schema import MOST_METRES, MOST_PIXELS
+from common.sequences import PoseSequence, check_finite
 from common.skeleton import H36M, H36M_16, Skeleton
 
 TRAIN_SUBJECTS = ("S1", "S5", "S6", "S7", "S8")
@@ -100,7 +101,7 @@ def _views(path_3d: Path, path_2d: Path, subject: str, action: str, world: objec
         count = len(views) if isinstance(views, list | tuple | np.ndarray) else "no"
         raise InputError(f"{where_2d} has {count} cameras, but the 3D is seen by {len(cameras)}; make the file again")
     world = world[:, list(KEPT)] if world.shape[1] == 32 else world  # (T, 17, 3)
-    check_poses(where_3d, world, "m")
+    check_finite(where_3d, world, MOST_METRES)
     if skeleton.joints == 16:
         world = np.delete(world, NECK, axis=1)  # (T, 16, 3)
     sequences = []
@@ -112,7 +113,7 @@ def _views(path_3d: Path, path_2d: Path, subject: str, action: str, world: objec
         if len(view) < len(world):
             raise InputError(f"{where} has {len(view)} frames, but the 3D has {len(world)}; make both files again")
         pose_2d = view[: len(world)].astype(np.float32)  # the 2D of some videos runs on past the motion capture
-        check_poses(where, pose_2d, "pixels")
+        check_finite(where, pose_2d, MOST_PIXELS)
         pose_3d = world_to_camera(world, camera).astype(np.float32)
         sequences.append(PoseSequence(subject, action_name(action), camera.name, pose_2d, pose_3d, camera.size, FPS))
     return sequences

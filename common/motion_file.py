@@ -23,10 +23,21 @@ import numpy as np
 from common.errors import InputError
 from common.files import replacing
 from common.npz import open_npz
-from common.sequences import PoseSequence, check_poses
+from common.schema import FPS, MOST_METRES, MOST_PIXELS, NUMBER, SIZE, SOURCE, TEXT, WHOLE, Field, listed, shown
+from common.sequences import PoseSequence, check_finite
 
 FORMAT = "hot-motion 1"
 LABELS = ("subject", "action", "camera", "split")
+SCHEMA = {
+    "format": Field(TEXT, choices=(FORMAT,)),
+    "source": SOURCE,
+    "fps": FPS,
+    **dict.fromkeys(LABELS, Field(TEXT, ("N",))),
+    "length": Field(WHOLE, ("N",), least=1),
+    "size": Field(NUMBER, ("N", 2), SIZE.least, SIZE.most),
+    "pose_3d": Field(NUMBER, ("total", 17, 3), finite=False),
+}
+KEYPOINTS = Field(NUMBER, ("total", 17, (2, 3)), finite=False)
 
 
 def write_motion_file(
@@ -69,44 +80,30 @@ def read_motion_file(path: str | Path, keypoints: str, split: str, actions: Sequ
     """
     path = Path(path)
     make, layout = "make it with a dataset/prepare_*.py script or give --root_path", "see common/motion_file.py for the layout"
-    with open_npz(path, make=make, layout=layout) as field:
-        field.check_format(FORMAT)
-        labels = {name: field(name) for name in LABELS}
-        length, size, fps, source = field("length"), field("size"), field.above_zero("fps"), str(field("source"))
-        if length.ndim != 1 or length.dtype.kind not in "iu" or size.ndim != 2 or size.shape[1] != 2:
-            raise InputError(f"{path}: field length is not (N,) whole numbers or field size is not (N, 2); make the file again")
-        known = sorted(name.removeprefix("pose_2d_") for name in field.names if name.startswith("pose_2d_"))
+    with open_npz(path, SCHEMA | {f"pose_2d_{keypoints}": KEYPOINTS}, make=make, layout=layout) as field:
+        field("format")
+        labels = {name: field(name).tolist() for name in LABELS}
+        length, size, fps, source = field("length"), field("size"), float(field("fps")), str(field("source"))
+        known = sorted(name.removeprefix("pose_2d_") for name in field.members if name.startswith("pose_2d_"))
         if keypoints not in known:
-            raise InputError(f"{path}: has no keypoints {keypoints!r}; --keypoints may be {', '.join(known)}")
-        if len({len(length), len(size), *(len(values) for values in labels.values())}) != 1 or np.any(length < 1):
-            raise InputError(
-                f"{path}: the fields {', '.join(LABELS)}, length and size do not describe the same sequences; make the file again"
-            )
-        chosen = [i for i in range(len(length)) if labels["split"][i] == split and (actions is None or labels["action"][i] in actions)]
-        if actions is not None:
-            missing = sorted(set(actions) - {str(labels["action"][i]) for i in chosen})
-            if missing:
-                have = sorted({str(labels["action"][i]) for i in range(len(length)) if labels["split"][i] == split})
-                raise InputError(f"{path}: no {split} sequence of action {', '.join(missing)}; it has {', '.join(have)}")
-        if not chosen:
+            raise InputError(f"{path}: has no keypoints {shown(keypoints)}; --keypoints may be {listed(known)}")
+        have = {action for action, of_split in zip(labels["action"], labels["split"], strict=True) if of_split == split}
+        if not have:
             raise InputError(f"{path}: holds no sequence of split {split!r}; make the file again with people in both splits")
+        missing = sorted(set(actions or ()) - have)
+        if missing:
+            raise InputError(f"{path}: no {split} sequence of action {listed(missing)}; it has {listed(sorted(have))}")
+        chosen = [i for i, of_split in enumerate(labels["split"]) if of_split == split and (not actions or labels["action"][i] in actions)]
+        start = [0, *accumulate(map(int, length))]  # Python's whole numbers: no lengths overflow
+        field.fix_axis("total", start[-1], "as field length adds up")
         pose_3d, pose_2d = field("pose_3d"), field(f"pose_2d_{keypoints}")
-    start = [0, *accumulate(map(int, length))]  # Python's whole numbers: no lengths overflow
-    total = start[-1]
-    for name, values, axes in (("pose_3d", pose_3d, (3,)), (f"pose_2d_{keypoints}", pose_2d, (2, 3))):
-        if values.dtype.kind not in "fiu":
-            raise InputError(f"{path}: field {name} holds no numbers; make the file again")
-        if values.ndim != 3 or values.shape[:2] != (total, 17) or values.shape[2] not in axes:
-            raise InputError(
-                f"{path}: field {name} has shape {values.shape}, not ({total}, 17, {' or '.join(map(str, axes))}); make the file again"
-            )
     sequences = []
     for i in chosen:
         rows = slice(start[i], start[i + 1])
-        subject, action, camera = (str(labels[name][i]) for name in ("subject", "action", "camera"))
+        subject, action, camera = (labels[name][i] for name in ("subject", "action", "camera"))
         where = f"{path}: subject {subject}, action {action}, camera {camera}"
-        check_poses(f"{where}, pose_2d_{keypoints}", pose_2d[rows], "pixels")
-        check_poses(f"{where}, pose_3d", pose_3d[rows], "m")
+        check_finite(f"{where}, pose_2d_{keypoints}", pose_2d[rows], MOST_PIXELS)
+        check_finite(f"{where}, pose_3d", pose_3d[rows], MOST_METRES)
         picture = (int(size[i][0]), int(size[i][1]))
         sequences.append(PoseSequence(subject, action, camera, pose_2d[rows], pose_3d[rows], picture, fps))
     return sequences, source

@@ -29,16 +29,11 @@ class PoseSequence:
         return len(self.pose_3d)
 
 
-LIMITS = {"m": 1e3, "pixels": 1e6}
-"""What coordinates of people stay within; beyond it a file is damaged, or in other units, and float32 loses millimetres."""
-
-
-def check_poses(name: str, values: np.ndarray, unit: str) -> None:
-    """Raise InputError, naming the first frame and joint, where `values` (L, J, axes) holds NaN, or what is beyond LIMITS[unit]."""
-    bad = ~(np.abs(values) <= LIMITS[unit])  # (L, J, axes); NaN is not within anything
-    if not bad.any():
-        return
-    frame, joint, axis = np.argwhere(bad)[0]
-    value = values[frame, joint, axis]
-    what = f"{value:.6g} {unit}, beyond {LIMITS[unit]:,.0f} {unit}" if np.isfinite(value) else "not a finite number"
-    raise InputError(f"{name}: frame {frame}, joint {joint} is {what}; repair or leave out this sequence")
+def check_finite(name: str, values: np.ndarray, most: float) -> None:
+    """Raise InputError, naming the first bad frame and joint, where `values` (L, J, axes) holds NaN, infinity or more than `most`."""
+    right = np.abs(values) <= most  # NaN is not
+    if not right.all():
+        frame, joint, axis = np.argwhere(~right)[0]
+        value = values[frame, joint, axis]
+        what = f"{value:g}, further from zero than {most:g}" if np.isfinite(value) else "not a finite number"
+        raise InputError(f"{name}: frame {frame}, joint {joint} is {what}; repair or leave out this sequence")

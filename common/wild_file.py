@@ -16,6 +16,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,9 +24,20 @@ import numpy as np
 
 from common.errors import InputError
 from common.files import replacing
-from common.npz import open_npz
-from common.sequences import PoseSequence, check_poses
+from common.npz import NpzFields, open_npz
+from common.schema import FLOAT, FPS, MOST_METRES, MOST_PIXELS, NUMBER, SIZE, SOURCE, TEXT, WHOLE, Field, listed
+from common.sequences import PoseSequence, check_finite
 
+SCHEMA = {
+    "pose_3d": Field(FLOAT, ("windows", "frames", 17, 3), finite=False),
+    "pose_2d": Field(FLOAT, ("windows", "frames", 17, 3), finite=False),
+    "size": Field(NUMBER, ("windows", 2), SIZE.least, SIZE.most),
+    "clips": Field(TEXT, ("windows",)),
+    "length": Field(WHOLE, ("windows",), least=1),
+    "action": Field(TEXT, ("windows",)),
+    "fps": FPS,
+    "source": SOURCE,
+}
 MAKE = "make one with dataset/prepare_wild.py or copy the file again"
 
 
@@ -56,44 +68,42 @@ def write_wild_file(
         np.savez(file, **fields, fps=float(fps), source=source)
 
 
+def read_clip_names(path: str | Path) -> list[str]:
+    """What each window was cut from. Raises InputError where the file is missing, damaged or of another layout."""
+    with _open(Path(path)) as field:
+        return field("clips").tolist()
+
+
 def read_wild_file(path: str | Path, actions: Sequence[str] | None = None) -> tuple[list[PoseSequence], str]:
     """Every window as a sequence, whose action is the file's or "subject NN", and the source; actions: only those.
 
     Raises InputError where the file is missing, damaged or of another layout, or has no window of an action.
     """
     path = Path(path)
-    with open_npz(path, make=f"{MAKE}, or give --root_path", layout="see common/wild_file.py for the layout") as field:
-        pose_2d, pose_3d, size, clips = (field(name) for name in ("pose_2d", "pose_3d", "size", "clips"))
-        fps = field.above_zero("fps")
-        length = field("length") if "length" in field.names else np.full(len(pose_3d), pose_3d.shape[1] if pose_3d.ndim > 1 else 0)
-        action = field("action") if "action" in field.names else None
-        source = field("source") if "source" in field.names else np.array(f"{path.name}: free motion seen by virtual cameras")
-    if pose_3d.ndim != 4 or pose_3d.dtype.kind != "f" or pose_3d.shape[2:] != (17, 3) or 0 in pose_3d.shape:
-        raise InputError(f"{path}: field pose_3d is {pose_3d.dtype} {pose_3d.shape}, not floats (windows, frames, 17, 3); {MAKE}")
-    if pose_2d.dtype.kind != "f" or pose_2d.shape != pose_3d.shape:
-        raise InputError(f"{path}: field pose_2d is {pose_2d.dtype} {pose_2d.shape}, not floats {pose_3d.shape} as pose_3d; {MAKE}")
-    if size.shape != (len(pose_3d), 2) or size.dtype.kind not in "fiu" or not np.all((size >= 1) & np.isfinite(size)):
-        raise InputError(f"{path}: field size is not a width and a height of 1 or more for each of {len(pose_3d)} windows; {MAKE}")
-    if clips.shape != (len(pose_3d),) or clips.dtype.kind != "U":
-        raise InputError(f"{path}: field clips is not one name for each of {len(pose_3d)} windows; {MAKE}")
-    if length.shape != clips.shape or length.dtype.kind not in "iu" or not np.all((length >= 1) & (length <= pose_3d.shape[1])):
-        raise InputError(f"{path}: field length is not a count of 1 to {pose_3d.shape[1]} frames for each window; {MAKE}")
-    if action is not None and (action.shape != clips.shape or action.dtype.kind != "U"):
-        raise InputError(f"{path}: field action is not one text for each of {len(pose_3d)} windows; {MAKE}")
-    if source.ndim or source.dtype.kind != "U":
-        raise InputError(f"{path}: field source is not one text; {MAKE}")
+    with _open(path) as field:
+        pose_3d, pose_2d, size, fps = field("pose_3d"), field("pose_2d"), field("size"), float(field("fps"))
+        clips = field("clips").tolist()
+        length = field("length").tolist() if "length" in field else [pose_3d.shape[1]] * len(clips)
+        action = field("action").tolist() if "action" in field else None
+        source = str(field("source")) if "source" in field else f"{path.name}: free motion seen by virtual cameras"
+    if max(length) > pose_3d.shape[1]:
+        raise InputError(f"{path}: field length is {max(length)} for a window, but there are {pose_3d.shape[1]} frames; {MAKE}")
     sequences = []
-    for number, clip in enumerate(clips.tolist()):
+    for number, clip in enumerate(clips):
         where = f"{path}: window {number}"
-        check_poses(f"{where}, pose_2d", pose_2d[number], "pixels")
-        check_poses(f"{where}, pose_3d", pose_3d[number], "m")
-        subject, frames = clip.partition("_")[0], slice(int(length[number]))
-        row = f"subject {subject}" if action is None else str(action[number])
+        check_finite(f"{where}, pose_2d", pose_2d[number], MOST_PIXELS)
+        check_finite(f"{where}, pose_3d", pose_3d[number], MOST_METRES)
+        subject, frames = clip.partition("_")[0], slice(length[number])
+        row = f"subject {subject}" if action is None else action[number]
         picture = (int(size[number, 0]), int(size[number, 1]))
         poses = pose_2d[number, frames], pose_3d[number, frames]
         sequences.append(PoseSequence(subject, row, f"window {number}", *poses, picture, fps))
     have = sorted({sequence.action for sequence in sequences})
     missing = sorted(set(actions or ()) - set(have))
     if missing:
-        raise InputError(f"{path}: no window of {', '.join(missing)}; --actions may name {', '.join(have)}")
-    return [sequence for sequence in sequences if actions is None or sequence.action in actions], str(source)
+        raise InputError(f"{path}: no window of {listed(missing)}; --actions may name {listed(have)}")
+    return [sequence for sequence in sequences if actions is None or sequence.action in actions], source
+
+
+def _open(path: Path) -> AbstractContextManager[NpzFields]:
+    return open_npz(path, SCHEMA, make=f"{MAKE}, or give --root_path", layout="see common/wild_file.py for the layout")

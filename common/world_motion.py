@@ -24,20 +24,30 @@ import numpy as np
 
 from common.errors import InputError
 from common.files import replacing
-from common.npz import NpzFields, open_npz
-from common.sequences import check_poses
+from common.npz import open_npz
+from common.schema import FLOAT32, FPS, MOST_METRES, NUMBER, SOURCE, TEXT, TRUTH, WHOLE, Field
+from common.sequences import check_finite
 
 FORMAT = "hot-world 1"
 SPLITS = ("train", "test")
 HELD_OUT = ("03", "09", "11", "12", "14", "cmu03", "cmu09", "cmu11", "cmu12", "cmu14", "dm", "deepmimic", "mass", "m2madd")
 """People of CMU, and collections, that models are tested on and never trained on: by subject, or as names of clips begin."""
-# One entry per clip: the kinds of numpy dtype that each may have, and in words.
 _PER_CLIP = {
-    "name": ("U", "text"), "subject": ("U", "text"), "split": ("U", "text"), "own_bones": ("b", "bool"), "length": ("iu", "int"),
-    "content": ("U", "text"), "weight": ("fiu", "numbers"),
-}  # fmt: skip
-# What the clips of files without these fields have.
-_OPTIONAL = {"content": "", "weight": 1.0}
+    "name": Field(TEXT, ("clip",)),
+    "subject": Field(TEXT, ("clip",)),
+    "split": Field(TEXT, ("clip",), choices=SPLITS),
+    "own_bones": Field(TRUTH, ("clip",)),
+    "length": Field(WHOLE, ("clip",), least=1),
+}
+_OPTIONAL = {"content": Field(TEXT, ("clip",)), "weight": Field(NUMBER, ("clip",), 0, 1e6)}
+SCHEMA = {
+    "format": Field(TEXT, choices=(FORMAT,)),
+    "source": SOURCE,
+    "fps": FPS,
+    **_PER_CLIP,
+    **_OPTIONAL,
+    "pose": Field(FLOAT32, ("total", 17, 3), finite=False),
+}
 
 
 @dataclass(frozen=True)
@@ -87,47 +97,24 @@ def read_world_motion(path: str | Path, split: str) -> tuple[list[WorldClip], fl
     Raises InputError where the file is missing, damaged, of another layout, or has no clip of the split.
     """
     path = Path(path)
-    with open_npz(path, make="make it with dataset/prepare_motion.py", layout="see common/world_motion.py for the layout") as field:
-        field.check_format(FORMAT)
-        source, fps = field("source"), field.above_zero("fps")
-        if source.ndim or source.dtype.kind != "U":
-            raise InputError(f"{path}: field source is not one text; make the file again")
-        columns = _per_clip(path, field)
-        chosen = [i for i, of in enumerate(columns["split"]) if of == split]
+    with open_npz(path, SCHEMA, make="make it with dataset/prepare_motion.py", layout="see common/world_motion.py for the layout") as field:
+        field("format")
+        source, fps = str(field("source")), float(field("fps"))
+        field.axes.names["clip"] = field("name").tolist()
+        columns = {name: field(name).tolist() for name in (*_PER_CLIP, *_OPTIONAL) if name in _PER_CLIP or name in field}
+        chosen = [i for i, of_split in enumerate(columns["split"]) if of_split == split]
         if not chosen:
             raise InputError(f"{path}: holds no clip of split {split!r}; make the file again with people in both splits")
+        content, weight = (columns.get(name, [default] * len(columns["name"])) for name, default in (("content", ""), ("weight", 1.0)))
+        if split == "train" and not any(weight[i] for i in chosen):
+            raise InputError(f"{path}: field weight is 0 for every clip of split {split!r}; make the file again with some above 0")
+        start = [0, *accumulate(columns["length"])]  # Python's whole numbers: no lengths overflow
+        field.fix_axis("total", start[-1], "as field length adds up")
         pose = field("pose")
-    start = [0, *accumulate(map(int, columns["length"]))]  # Python's whole numbers: no lengths overflow
-    expected = (start[-1], 17, 3)
-    if pose.dtype != np.float32 or pose.shape != expected:
-        raise InputError(
-            f"{path}: field pose is {pose.dtype} {pose.shape}, not float32 {expected} as field length adds up; make the file again"
-        )
     clips = []
     for i in chosen:
-        name, rows = str(columns["name"][i]), pose[start[i] : start[i + 1]]
-        check_poses(f"{path}: field pose, clip {name}", rows, "m")
-        about = str(columns["content"][i]), float(columns["weight"][i])
-        clips.append(WorldClip(name, str(columns["subject"][i]), split, bool(columns["own_bones"][i]), rows, *about))
-    return clips, fps, str(source)
-
-
-def _per_clip(path: Path, field: NpzFields) -> dict[str, np.ndarray]:
-    """The (N,) fields, checked: one entry for each clip, a split that is known, and at least one frame."""
-    columns = {name: field(name) for name in _PER_CLIP if name not in _OPTIONAL or name in field.names}
-    columns |= {name: np.full(len(columns["name"]), value) for name, value in _OPTIONAL.items() if name not in columns}
-    for name, values in columns.items():
-        kinds, words = _PER_CLIP[name]
-        if values.ndim != 1 or values.dtype.kind not in kinds:
-            raise InputError(f"{path}: field {name} is {values.dtype} {values.shape}, not {words} (N,); make the file again")
-        if len(values) != len(columns["name"]):
-            raise InputError(f"{path}: field {name} has {len(values)} entries, field name {len(columns['name'])}; make the file again")
-    for name, split, length in zip(columns["name"], columns["split"], columns["length"], strict=True):
-        if split not in SPLITS:
-            raise InputError(f"{path}: field split of clip {name} is {str(split)!r}, not train or test; make the file again")
-        if length < 1:
-            raise InputError(f"{path}: field length of clip {name} is {length}, not 1 or more; make the file again")
-    for name, weight in zip(columns["name"], columns["weight"], strict=True):
-        if not 0 <= weight < np.inf:
-            raise InputError(f"{path}: field weight of clip {name} is {weight}, not a number of 0 or more; make the file again")
-    return columns
+        name, rows = columns["name"][i], pose[start[i] : start[i + 1]]
+        check_finite(f"{path}: field pose, clip {name}", rows, MOST_METRES)
+        about = content[i], float(weight[i])
+        clips.append(WorldClip(name, columns["subject"][i], split, columns["own_bones"][i], rows, *about))
+    return clips, fps, source

@@ -10,11 +10,12 @@ import numpy as np
 from tqdm import tqdm
 
 from common.errors import InputError
-from common.npz import NpzFields, open_npz
+from common.npz import open_npz
+from common.schema import FLOAT, MOST_METRES, NUMBER, TEXT, WHOLE, Field
 from common.skeleton import body_height
 from dataset.asf_amc import read_asf_amc
-from dataset.bvh import read_bvh
 from dataset.mocap import resample
+from dataset.rigs import BVH_UNIT, read_bvh
 
 CREDIT = "the data used in this project was obtained from mocap.cs.cmu.edu; the database was created with funding from NSF EIA-0196217."
 ACTIONS = {
@@ -53,14 +54,15 @@ class Clip:
         return self.source == "amc"
 
 
-def read_clips(path: str | Path, amc_fps: float = AMC_FPS) -> dict[str, Clip]:
+def read_clips(path: str | Path, amc_fps: float = AMC_FPS, bvh_unit: float = BVH_UNIT) -> dict[str, Clip]:
     """Every clip of a folder of .asf, .amc and .bvh files, or of an .npz of clips on the 17 joints, by name, sorted by name.
 
+    amc_fps: the frame rate of .amc files. bvh_unit: metres in a unit of length of .bvh files; neither file tells.
     Raises InputError where something cannot be read, and where a person has not the size of one.
     """
     path = Path(path)
     if path.is_dir():
-        clips = read_folder(path, amc_fps)
+        clips = read_folder(path, amc_fps, bvh_unit)
     elif path.suffix == ".npz" and path.is_file():
         clips = read_ready(path)
     else:
@@ -75,12 +77,12 @@ def check_size(where: str, poses: np.ndarray) -> None:
     tall = float(np.median(body_height(poses)))
     if not TALL[0] <= tall <= TALL[1]:
         raise InputError(
-            f"{where}: the person is {tall:.3g} m from ankle to crown, not {TALL[0]} to {TALL[1]}; the file has another unit of length "
-            "than is taken for granted, so bring it to metres (.npz), centimetres (.bvh) or CMU's unit (.asf)"
+            f"{where}: the person is {tall:.3g} m from ankle to crown, not {TALL[0]} to {TALL[1]}; the file is in another unit of length "
+            "than is taken for granted: metres in .npz, CMU's unit in .asf, centimetres in .bvh; bring it to that, or see --bvh_unit"
         )
 
 
-def read_folder(folder: str | Path, amc_fps: float = AMC_FPS) -> dict[str, Clip]:
+def read_folder(folder: str | Path, amc_fps: float = AMC_FPS, bvh_unit: float = BVH_UNIT) -> dict[str, Clip]:
     """Every clip under `folder` by its name, sorted by name.
 
     Where a clip is there as .amc and as .bvh, the .amc is read: it is true to the person's own bones. Raises InputError where
@@ -99,7 +101,7 @@ def read_folder(folder: str | Path, amc_fps: float = AMC_FPS) -> dict[str, Clip]
     clips = {}
     for name, path in tqdm(chosen.items(), desc="reading", unit="clip", disable=None):
         if path.suffix.lower() == ".bvh":
-            poses, fps = read_bvh(path)
+            poses, fps = read_bvh(path, bvh_unit)
         else:
             asf = found[".asf"].get(subject_of(name))
             if asf is None:
@@ -109,61 +111,41 @@ def read_folder(folder: str | Path, amc_fps: float = AMC_FPS) -> dict[str, Clip]
     return clips
 
 
-NEEDED, OPTIONAL = ("clips", "source", "lengths", "root", "relative"), ("subject", "content")
+NEEDED = {
+    "clips": Field(TEXT, ("clip",)),
+    "source": Field(TEXT, ("clip",)),
+    "lengths": Field(WHOLE, ("clip",), least=1),
+    "root": Field(FLOAT, ("total", 3), -MOST_METRES, MOST_METRES),
+    "relative": Field(FLOAT, ("total", 16, 3), -MOST_METRES, MOST_METRES),
+}
+"""Clips that are already on the 17 joints, one after the other; relative: joints 1 to 16 minus the root."""
+OPTIONAL = {"subject": Field(TEXT, ("clip",)), "content": Field(TEXT, ("clip",)), "weight": Field(NUMBER, ("clip",), 0, 1e6)}
 
 
 def read_ready(path: str | Path) -> dict[str, Clip]:
     """Clips that are already on the 17 joints at 50 Hz, metres, world with y up, by their names, sorted by name.
 
-    The .npz holds clips (N,) and source (N,), texts, lengths (N,), root (total, 3) and relative (total, 16, 3), joints 1 to 16
-    minus the root; it may hold subject (N,) and content (N,), texts, and weight (N,). Raises InputError where it is missing,
-    damaged, or its fields do not fit together.
+    The .npz holds what NEEDED says, and may hold what OPTIONAL says. Raises InputError where it is missing, damaged, or its fields
+    do not fit together.
     """
     path = Path(path)
-    with open_npz(path, make="give a file that is there", layout=f"give an .npz with {', '.join(NEEDED)}") as field:
-        names, lengths, root, relative = (field(name) for name in ("clips", "lengths", "root", "relative"))
-        counted = lengths.dtype.kind in "iu" and lengths.shape == names.shape and np.all(lengths >= 1)
-        if names.ndim != 1 or names.dtype.kind != "U" or not counted:
-            raise InputError(f"{path}: fields clips and lengths are not one name and one count of frames per clip; make the file again")
-        columns = {name: _texts(path, field, name, len(names)) for name in ("source", *OPTIONAL) if name == "source" or name in field.names}
-        weight = _weights(path, field, names)
-    total = sum(map(int, lengths))
-    for name, values, shape in (("root", root, (total, 3)), ("relative", relative, (total, 16, 3))):
-        if values.shape != shape or values.dtype.kind != "f":
-            raise InputError(f"{path}: field {name} is {values.dtype} {values.shape}, not floats {shape}; make the file again")
-        if not np.isfinite(values).all():
-            row = int(np.argwhere(~np.isfinite(values))[0, 0])
-            raise InputError(f"{path}: field {name}, row {row} is not a finite number; repair or leave out this clip")
+    layout = f"give an .npz with {', '.join(NEEDED)}"
+    with open_npz(path, NEEDED | OPTIONAL, make="give a file that is there", layout=layout) as field:
+        names = field.axes.names["clip"] = field("clips").tolist()
+        source, lengths = field("source").tolist(), field("lengths").tolist()
+        more = {name: field(name).tolist() for name in OPTIONAL if name in field}
+        field.fix_axis("total", sum(lengths), "as field lengths adds up")
+        root, relative = field("root"), field("relative")
     root = root.astype(np.float64)[:, None]  # (total, 1, 3)
     poses = np.concatenate([root, root + relative], axis=1)  # (total, 17, 3)
     clips = {}
     for i, part in enumerate(np.split(poses, np.cumsum(lengths)[:-1])):
-        name = clip_name(str(names[i]))
-        subject = columns["subject"][i] if "subject" in columns else subject_of(name)
-        content = columns["content"][i] if "content" in columns else ""
-        clips[name] = Clip(part, subject, columns["source"][i], content, weight[i])
-    if not clips or len(clips) != len(names):
-        raise InputError(f"{path}: field clips is empty or names a clip twice; make the file again")
+        name = clip_name(names[i])
+        about = {column: values[i] for column, values in more.items()}
+        clips[name] = Clip(part, source=source[i], **{"subject": subject_of(name), **about})
+    if len(clips) != len(names):
+        raise InputError(f"{path}: field clips names a clip twice; make the file again")
     return dict(sorted(clips.items()))
-
-
-def _texts(path: Path, field: NpzFields, name: str, count: int) -> list[str]:
-    values = field(name)
-    if values.shape != (count,) or values.dtype.kind != "U":
-        raise InputError(f"{path}: field {name} is {values.dtype} {values.shape}, not a text for each of {count} clips; make it again")
-    return values.tolist()
-
-
-def _weights(path: Path, field: NpzFields, names: np.ndarray) -> list[float | None]:
-    if "weight" not in field.names:
-        return [None] * len(names)
-    values = field("weight")
-    if values.shape != names.shape or values.dtype.kind not in "fiu":
-        raise InputError(f"{path}: field weight is {values.dtype} {values.shape}, not a number for each of {len(names)} clips; correct it")
-    for name, value in zip(names, values, strict=True):
-        if not 0 <= value < np.inf:
-            raise InputError(f"{path}: field weight of clip {name} is {value}, not a number of 0 or more; correct it")
-    return [float(value) for value in values]
 
 
 def clip_name(stem: str) -> str:

@@ -26,6 +26,7 @@ from common.errors import InputError, exit_on_input_error
 from common.files import check_writable
 from common.world_motion import SPLITS, WorldClip, split_of, write_world_motion
 from dataset.clips import ACTIONS, AMC_FPS, CREDIT, FPS, SHORTEST, Clip, cleaned, read_clips
+from dataset.rigs import BVH_UNIT
 
 SOURCE = f"motion capture on 17 joints (dataset/prepare_motion.py). Of CMU's: {CREDIT}"
 
@@ -93,6 +94,10 @@ def build_parser() -> argparse.ArgumentParser:
         "--amc_fps", type=number(float, 0, above=True), default=AMC_FPS,
         help="frame rate of .amc files, which do not tell (default: %(default)g)",
     )  # fmt: skip
+    parser.add_argument(
+        "--bvh_unit", type=number(float, 0, above=True), default=BVH_UNIT,
+        help="metres in a unit of length of .bvh files, which do not tell (default: %(default)g, centimetres)",
+    )  # fmt: skip
     return parser
 
 
@@ -102,7 +107,7 @@ def main() -> None:
     check_writable(args.output)
     clips: dict[str, Clip] = {}
     for path in args.input:
-        more = read_clips(path, args.amc_fps)
+        more = read_clips(path, args.amc_fps, args.bvh_unit)
         twice = sorted(clips.keys() & more.keys())
         if twice:
             raise InputError(f"--input {path}: clip {twice[0]} is also in another input; leave one of the two out")

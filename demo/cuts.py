@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 import cv2
 import numpy as np
 
-DIFFERENT = 0.25
+DIFFERENT = 0.3
 """Pictures that differ by more may be of two scenes: see `difference`. Of one scene, a moving camera's too, they differ by 0.1."""
 SUDDEN = 4.0
 """And they do if this is so many times what pictures differed by before, in the median over RECENT: else everything is quick here."""

@@ -21,6 +21,7 @@ import numpy as np
 from common.errors import InputError
 from common.files import replacing
 from common.npz import open_npz
+from common.schema import FPS, MOST_PIXELS, NUMBER, SIZE, TEXT, Field
 from common.skeleton import H36M
 from demo.convert import BLAZEPOSE_33, Conversion
 
@@ -151,32 +152,32 @@ class MediaPipeDetector:
         # graph that runs on several cores, which makes no difference to the result.
         self._workers = ThreadPoolExecutor(PARALLEL, thread_name_prefix="mediapipe")
         self._finders, self._lookers, self._alone = SimpleQueue(), SimpleQueue(), SimpleQueue()
-        try:
-            self._make_graphs(path)
-        except BaseException:
-            self.close()
-            raise
+        with _quiet():  # what the library has to say comes with the first picture
+            try:
+                self._make_graphs(path)
+            except BaseException:
+                self.close()
+                raise
 
     def _make_graphs(self, path: Path) -> None:
         """Fill the queues. path: of the landmark model."""
         black = np.zeros((64, 64, 3), np.uint8)
-        with _quiet():  # what the library has to say comes with the first picture
-            for _ in range(PARALLEL):
-                self._finders.put(_graph(_FIND))
-            for _ in range(PARALLEL):  # the queue brings each graph once
-                self._find_in(black, (0, 0, 64, 64))
-            try:
-                self._alone.put(_graph(_LOOK, path))
-                self._look(self._alone, black, Region(32, 32, 64, 0))  # what is no such model is found out before it is taken apart
-                self._alone.get().close()
-                with _temporary_file(_without_silhouette(path), path.name) as lean:  # a graph reads its file at the first picture
-                    several = PARALLEL if path.stat().st_size > LARGE else max(1, PARALLEL - 1)
-                    for graphs, threads in [(self._lookers, 1)] * PARALLEL + [(self._alone, several)]:
-                        graphs.put(_graph(_LOOK, lean, threads))
-                    for graphs in [self._lookers] * PARALLEL + [self._alone]:
-                        self._look(graphs, black, Region(32, 32, 64, 0))
-            except (RuntimeError, ValueError) as error:
-                raise InputError(f"{path}: is no pose landmark model of mediapipe ({_line(error)[:120]}); give another") from error
+        for _ in range(PARALLEL):
+            self._finders.put(_graph(_FIND))
+        for _ in range(PARALLEL):  # the queue brings each graph once
+            self._find_in(black, (0, 0, 64, 64))
+        try:
+            self._alone.put(_graph(_LOOK, path))
+            self._look(self._alone, black, Region(32, 32, 64, 0))  # what is no such model is found out before it is taken apart
+            self._alone.get().close()
+            with _temporary_file(_without_silhouette(path), path.name) as lean:  # a graph reads its file at the first picture
+                several = PARALLEL if path.stat().st_size > LARGE else max(1, PARALLEL - 1)
+                for graphs, threads in [(self._lookers, 1)] * PARALLEL + [(self._alone, several)]:
+                    graphs.put(_graph(_LOOK, lean, threads))
+                for graphs in [self._lookers] * PARALLEL + [self._alone]:
+                    self._look(graphs, black, Region(32, 32, 64, 0))
+        except (RuntimeError, ValueError) as error:
+            raise InputError(f"{path}: is no pose landmark model of mediapipe ({_line(error)[:120]}); give another") from error
 
     def reset(self) -> None:
         """As `Detector.reset`."""
@@ -463,7 +464,14 @@ def create_detector(name: str = "mediapipe", model: str | Path | None = None) ->
 # Files of keypoints ------------------------------------------------------------------------------------------------------------
 
 FORMAT = "hot-keypoints 1"
-LAYOUT = "see demo/detect.py for the layout"
+LAYOUT = "give x, y and score of the 17 joints, as demo/detect.py says; demo/convert.py has tables for other joints"
+SCHEMA = {
+    "format": Field(TEXT, choices=(FORMAT,)),
+    "joints": Field(TEXT, (H36M.joints,)),
+    "keypoints": Field(NUMBER, ("people", "frames", H36M.joints, 3), finite=False),
+    "fps": FPS,
+    "size": SIZE,
+}
 
 
 def write_keypoints(path: str | Path, keypoints: np.ndarray, fps: float, size: tuple[int, int]) -> None:
@@ -498,37 +506,21 @@ def read_keypoints(path: str | Path) -> tuple[np.ndarray, float, tuple[int, int]
     Raises InputError where the file is missing, damaged or of another layout.
     """
     path = Path(path)
-    with open_npz(path, make="give the path of a keypoints file", layout=LAYOUT) as field:
-        field.check_format(FORMAT)
-        names, keypoints, size = (field(name) for name in ("joints", "keypoints", "size"))
-        fps = field.above_zero("fps")
-    if keypoints.ndim != 4 or keypoints.dtype.kind not in "fiu" or keypoints.shape[3] != 3:
-        raise InputError(
-            f"{path}: field keypoints is {keypoints.dtype} {keypoints.shape}, "
-            f"not numbers (people, frames, {H36M.joints}, 3): x, y and score; {LAYOUT}"
-        )
-    if keypoints.shape[2] != H36M.joints:
-        raise InputError(
-            f"{path}: field keypoints has {keypoints.shape[2]} joints, not the {H36M.joints} of Human3.6M; "
-            "convert them with demo/convert.py"
-        )
-    if 0 in keypoints.shape:
-        people, frames = keypoints.shape[:2]
-        raise InputError(f"{path}: field keypoints is of {people} people and {frames} frames; give at least one of each")
-    if names.shape != (H36M.joints,) or tuple(names.astype(str).tolist()) != H36M.names:
+    with open_npz(path, SCHEMA, make="give the path of a keypoints file", layout=LAYOUT) as field:
+        field("format")
+        names, keypoints, size, fps = field("joints"), field("keypoints"), field("size"), float(field("fps"))
+    if tuple(names.tolist()) != H36M.names:
         raise InputError(
             f"{path}: field joints is not the names of the {H36M.joints} joints of Human3.6M in order "
             "(common/skeleton.py); bring the joints into that order, demo/convert.py has tables"
         )
-    if size.shape != (2,) or size.dtype.kind not in "fiu" or not np.all(np.isfinite(size) & (size >= 1)):
-        raise InputError(f"{path}: field size is not the picture's width and height in pixels, two numbers of 1 or more; {LAYOUT}")
-    wrong = ~np.isfinite(keypoints)
+    wrong = ~(np.abs(keypoints) <= MOST_PIXELS)  # NaN as well
     wrong[..., 2] |= (keypoints[..., 2] < 0) | (keypoints[..., 2] > 1)
     if wrong.any():
         person, frame, joint, axis = (int(number) for number in np.argwhere(wrong)[0])
         what = f"{('x', 'y', 'score')[axis]} of {H36M.names[joint]}, person {person}, frame {frame}"
         raise InputError(
-            f"{path}: field keypoints is {keypoints[person, frame, joint, axis]} ({what}); pixels must be finite and scores 0 to 1, "
+            f"{path}: field keypoints is {keypoints[person, frame, joint, axis]} ({what}), but pixels are finite and scores 0 to 1; "
             "give joints that were not found as x 0, y 0 and score 0"
         )
     return keypoints.astype(np.float32), fps, (int(size[0]), int(size[1]))

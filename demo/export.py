@@ -41,6 +41,7 @@ import numpy as np
 from common.errors import InputError
 from common.files import replacing, write_text
 from common.npz import open_npz
+from common.schema import FLOAT, FPS, MOST_METRES, MOST_PIXELS, TEXT, TRUTH, WHOLE, Field
 from common.skeleton import H36M
 from demo.render import JOINT_RADIUS, LEFT, PEOPLE, RIGHT, Scene3D, place_people
 
@@ -48,6 +49,17 @@ FORMAT, JSON_FORMAT = "hot-poses 1", "hot-poses-json 1"
 AXES = "3D: camera axes, x right, y down, z forward, relative to joint 0 (Hip); 2D: x right, y down from the upper left corner"
 UNITS = "3D: metres; 2D: pixels, and a score that is 0 or less where a joint was not found"
 METRES, PIXELS, SCORE = "%.6f", "%.2f", "%.3f"
+SCHEMA = {
+    "format": Field(TEXT, choices=(FORMAT,)),
+    "poses_3d": Field(FLOAT, ("people", "frames", H36M.joints, 3), finite=False),
+    "keypoints_2d": Field(FLOAT, ("people", "frames", H36M.joints, 3), finite=False),
+    "valid": Field(TRUTH, ("people", "frames")),
+    "fps": FPS,
+    "size": Field(WHOLE, (2,), 1, 1e6),
+    "joints": Field(TEXT, (H36M.joints,)),
+    "model": Field(TEXT),
+    "checkpoint": Field(TEXT),
+}
 
 HERE = Path(__file__).resolve().parent
 TEMPLATE = HERE / "viewer.template.html"
@@ -118,39 +130,27 @@ def read_poses(path: str | Path) -> Poses:
     """Read what `write_poses` wrote. Raises InputError where the file is missing, damaged, or not as the table above says."""
     path = Path(path)
     layout = "see demo/export.py for the layout"
-    with open_npz(path, make="give a poses.npz that the demo wrote", layout=layout) as field:
-        field.check_format(FORMAT)
+    with open_npz(path, SCHEMA, make="give a poses.npz that the demo wrote", layout=layout) as field:
+        field("format")
         poses_3d, keypoints_2d, valid, size, joints = map(field, ("poses_3d", "keypoints_2d", "valid", "size", "joints"))
-        fps, model, checkpoint = field.above_zero("fps"), str(field("model")), str(field("checkpoint"))
-    shape = poses_3d.shape
-    if poses_3d.ndim != 4 or poses_3d.dtype.kind != "f" or shape[2:] != (H36M.joints, 3) or 0 in shape:
-        raise InputError(f"{path}: field poses_3d is {_kind(poses_3d)}, not numbers of shape (people, frames, {H36M.joints}, 3); {layout}")
-    if keypoints_2d.shape != shape or keypoints_2d.dtype.kind != "f":
-        raise InputError(f"{path}: field keypoints_2d is {_kind(keypoints_2d)}, not numbers of the shape {shape} of poses_3d; {layout}")
-    if valid.shape != shape[:2] or valid.dtype != bool:
-        raise InputError(f"{path}: field valid is {_kind(valid)}, not true or false of shape {shape[:2]}; {layout}")
-    if size.shape != (2,) or size.dtype.kind not in "iu" or not (size > 0).all():
-        raise InputError(f"{path}: field size is {size.tolist()}, not width and height in pixels; {layout}")
+        fps, model, checkpoint = float(field("fps")), str(field("model")), str(field("checkpoint"))
     if tuple(joints.tolist()) != H36M.names:
         raise InputError(f"{path}: field joints names other joints than the {H36M.joints} of Human3.6M; {layout}")
-    _check_finite(path, "keypoints_2d", keypoints_2d, np.ones(shape[:2], bool))
-    _check_finite(path, "poses_3d", poses_3d, valid | ~np.isnan(poses_3d).all(axis=(2, 3)))
+    _check_finite(path, "keypoints_2d", keypoints_2d, MOST_PIXELS, np.ones(valid.shape, bool))
+    _check_finite(path, "poses_3d", poses_3d, MOST_METRES, valid | ~np.isnan(poses_3d).all(axis=(2, 3)))
     width, height = map(int, size)
     return Poses(poses_3d.astype(np.float32), keypoints_2d.astype(np.float32), valid, fps, (width, height), model, checkpoint)
 
 
-def _check_finite(path: Path, name: str, values: np.ndarray, where: np.ndarray) -> None:
+def _check_finite(path: Path, name: str, values: np.ndarray, most: float, where: np.ndarray) -> None:
     """Raise InputError, naming the first place, where `values` (P, T, 17, 3) are not finite in the frames `where` (P, T)."""
-    broken = np.argwhere(~np.isfinite(values).all(axis=-1) & where[..., None])
+    broken = np.argwhere(~(np.abs(values) <= most).all(axis=-1) & where[..., None])  # NaN as well
     if len(broken):
         person, frame, joint = broken[0]
         raise InputError(
-            f"{path}: field {name} is not finite for person {person}, frame {frame}, joint {H36M.names[joint]}; make the file again"
+            f"{path}: field {name} is not finite for person {person}, frame {frame}, joint {H36M.names[joint]}, or beyond {most:g}; "
+            "make the file again"
         )
-
-
-def _kind(values: np.ndarray) -> str:
-    return f"{values.dtype} of shape {values.shape}"
 
 
 def _known(keypoints_2d: np.ndarray) -> np.ndarray:

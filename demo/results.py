@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from common.errors import InputError
-from common.files import RUN_LOCK, only_run, replacing, write_text
+from common.files import only_run, replacing, write_text
 from demo.export import hash_file
 
 RECORD, FORMAT = "written.json", "hot-written 1"
@@ -63,8 +63,6 @@ class Results:
     def __enter__(self) -> Results:
         if os.path.lexists(self.folder) and not os.path.isdir(self.folder):
             raise InputError(f"{self.folder}: is a file; give the name of a folder by --output")
-        if not self._record.source and os.path.lexists(self.folder / RUN_LOCK):
-            self._refuse(self.folder / RUN_LOCK, "was not written by this program")
         for name in self.names:
             self._check(name)
         missing = [path for path in (self.folder, *self.folder.parents) if not os.path.exists(path)]
@@ -92,12 +90,12 @@ class Results:
     def _check(self, name: str) -> list[str]:
         """The hash of the file, if there is one already. Raises InputError where it may not be replaced."""
         path = self.folder / name
+        if any(_same_file(path, given) for given in self.inputs):
+            self._refuse(path, "is read by this run and would be replaced by its results")
         if not os.path.lexists(path):
             return []
         if path.is_dir():
             self._refuse(path, "is a folder")
-        if any(_same_file(path, given) for given in self.inputs):
-            self._refuse(path, "is read by this run and would be replaced by its results")
         found = None if path.is_symlink() or not path.is_file() else hash_file(path)
         if found not in self._record.files.get(name, ()):
             self._refuse(path, "was not written by this program, or was changed since, and would be replaced")
@@ -130,10 +128,11 @@ def _no_record(path: Path) -> InputError:
 
 
 def _same_file(first: str | Path, second: str | Path) -> bool:
-    """Whether both are one file or folder by any name; no where one of them is not there."""
-    with contextlib.suppress(OSError, ValueError):
+    """Whether both are one file or folder by any name, be it there yet or not."""
+    try:
         return os.path.samefile(first, second)
-    return False
+    except OSError:
+        return os.path.realpath(first) == os.path.realpath(second)
 
 
 def _remove_empty(folders: Iterable[Path]) -> None:

@@ -79,9 +79,9 @@ def ahead(items: Iterable[Item]) -> Iterator[Iterator[Item]]:
 
 
 def detect_people(video: VideoReader, detector: Detector, most: int) -> np.ndarray:
-    """The 2D keypoints of the `most` people seen longest -> (P, T, 17, 3), pixels and score. Raises InputError for nobody.
+    """The 2D keypoints of the people seen longest, at most `most` at a time -> (P, T, 17, 3), pixels and score.
 
-    Nobody is followed over a scene cut: who is seen on both sides is two people.
+    Nobody is followed over a scene cut: who is seen on both sides is two people. Raises InputError where nobody is found.
     """
     tracker, scenes = Tracker(float(video.fps)), 1
     with ahead(with_cuts(video)) as pictures:
@@ -98,7 +98,9 @@ def detect_people(video: VideoReader, detector: Detector, most: int) -> np.ndarr
     if not len(keypoints):
         raise InputError(f"{video.path}: no person was found for half a second; use a video in which a person is large enough to see")
     if scenes > 1:
-        print(f"{scenes} scenes: people of one are not looked for in the next")
+        print(f"{scenes} scenes; nobody is followed from one to the next")
+    if len(keypoints) < tracker.found:
+        print(f"{tracker.found} people, of whom the {len(keypoints)} seen longest are taken; --people takes more at a time")
     return keypoints
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import math
 import os
 import re
@@ -23,7 +22,7 @@ from av.stream import Disposition
 from av.video.reformatter import VideoReformatter
 
 from common.errors import InputError
-from common.files import replacing
+from common.files import FULL, replacing
 
 VIDEOS = Path(__file__).resolve().parent / "video"
 IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
@@ -34,7 +33,6 @@ DEFAULT_FPS = 30  # where neither the file nor the camera knows
 _TEXT_FORMATS = ("tty", "bin", "xbin", "adf", "idf")
 _COPIED_SOUND = ("aac", "mp3", "opus")  # codecs that fit into MP4 and that browsers play
 _AAC_RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000)  # Hz
-_DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _LONGEST_PAUSE = 10.0  # seconds between two frames: a longer step, beyond the file's own length, is a broken clock
 _BROKEN_STEP = 1.0  # seconds backwards: a smaller step is jitter, a larger one a broken clock
 _LEAD = 0.5  # seconds by which sound is written before the pictures, so that players need not seek
@@ -106,7 +104,7 @@ def find_source(source: str | Path, folder: str | Path = VIDEOS) -> tuple[Path, 
     """
     name, folder = str(source), Path(folder)
     # os.path's functions, since those of Path raise errors for names that are too long and others.
-    for path in [Path(source), folder / name] if Path(name).name == name else [Path(source)]:
+    for path in [Path(name), folder / name] if len(Path(name).parts) == 1 else [Path(name)]:
         if name and os.path.exists(path):
             if not os.path.isdir(path) and not os.path.isfile(path):
                 raise InputError(f"{path}: is neither a file nor a folder; give a video or a folder of images")
@@ -288,7 +286,12 @@ def _seconds(ticks: int | None, base: Fraction | None) -> float | None:
 
 
 def simple_rate(fps: float | Fraction) -> Fraction:
-    """`fps` as a fraction that every player can count in: exact for 25, 30000/1001, 1/2 and the like, else within 0.0005."""
+    """`fps` as a fraction that every player can count in: exact for 25, 30000/1001, 1/2 and the like, else within 0.0005.
+
+    Raises InputError for a rate that no video can have.
+    """
+    if not 0.001 <= fps <= 1e6:
+        raise InputError(f"{float(fps):g} frames per second are no rate of a video; give 0.001 to 1,000,000")
     return Fraction(fps).limit_denominator(1001) if fps >= 1 else 1 / Fraction(1 / Fraction(fps)).limit_denominator(1001)
 
 
@@ -553,7 +556,7 @@ class VideoWriter:
         try:
             yield
         except OSError as error:
-            if error.errno in _DISK_FULL:
+            if error.errno in FULL:
                 raise InputError(f"{self.path}: cannot be written, the disk is full; make room or choose another folder") from error
             raise InputError(f"{self.path}: cannot be written ({error.strerror}); choose another folder") from error
 

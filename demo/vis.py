@@ -43,7 +43,7 @@ def build_parser() -> Parser:
     group = parser.add_argument_group("2D")
     group.add_argument("--detector", default="mediapipe", help="who finds the joints (default: mediapipe)")
     group.add_argument("--detector_model", help="full, heavy or the file of a model (default: heavy where it is there, else full)")
-    group.add_argument("--people", type=number(int, 1), default=4, help="at most so many, who are seen longest (default: 4)")
+    group.add_argument("--people", type=number(int, 1), default=4, help="at most so many at a time, who are seen longest (default: 4)")
     group = parser.add_argument_group("3D")
     group.add_argument("--checkpoint", help="weights of any model that this project trained (default: those that come along)")
     group.add_argument("--height", type=number(float, 0.3, 3), help="the person's height from ankle to crown, metres (default: 1.64)")
@@ -110,7 +110,7 @@ def run(args: argparse.Namespace, video: VideoReader | None, name: str, results:
     def done(what: str, frames: int) -> None:
         nonlocal started
         now = time.perf_counter()
-        print(f"{what}: {frames} frames, {frames / (now - started):.0f} frames/s", flush=True)
+        print(f"{what}, {frames / (now - started):.0f} frames/s", flush=True)
         started = now
 
     if args.poses:
@@ -133,14 +133,13 @@ def run(args: argparse.Namespace, video: VideoReader | None, name: str, results:
                 keypoints = detect_people(video, detector, args.people)
             with results.writing("keypoints.npz") as path:
                 write_keypoints(path, keypoints, fps, size)
-            somebody = (keypoints[..., 2] > 0).any(axis=(0, 2)).sum()  # of (P, T, 17)
-            people = f"{len(keypoints)} people" if len(keypoints) > 1 else "one person"
-            done(f"2D by {detector.name}, {people}, somebody in {somebody} of", keypoints.shape[1])
+            somebody, frames = (keypoints[..., 2] > 0).any(axis=(0, 2)).sum(), keypoints.shape[1]  # of (P, T, 17)
+            done(f"2D by {detector.name}: people {len(keypoints)}, somebody in {somebody} of {frames} frames", frames)
         weights = find_checkpoint(args.checkpoint) if args.checkpoint else shipped_checkpoint()
         lifter = Lifter.from_checkpoint(weights, choose_compute("auto", args.gpu, "fp32").device)
         started = time.perf_counter()
         poses_3d, valid = lift_people(keypoints, size, fps, lifter, smooth=args.smooth, height=args.height, fov=camera)
-        done(f"3D by {lifter.model.name}", valid.size)
+        done(f"3D by {lifter.model.name}: {valid.size} frames", valid.size)
         poses = Poses(poses_3d, keypoints, valid, fps, size, lifter.model.name, hash_file(weights))
         with results.writing("poses.npz") as path:
             write_poses(path, poses)
@@ -153,7 +152,7 @@ def run(args: argparse.Namespace, video: VideoReader | None, name: str, results:
     started = time.perf_counter()
     with results.writing(f"{name}.mp4") as path:
         frames = render(video, poses, path, args.fix_z, args.lines)
-    done("drawing and encoding", frames)
+    done(f"drawing and encoding: {frames} frames", frames)
 
 
 if __name__ == "__main__":

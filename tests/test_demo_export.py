@@ -102,7 +102,7 @@ BAD = {
     "no score": (changed("keypoints_2d", lambda v: v[..., :2]), ["keypoints_2d"]),
     "valid as numbers": (changed("valid", lambda v: v.astype(float)), ["valid", "float64"]),
     "valid of one": (changed("valid", lambda v: v[0]), ["valid", "(40,)"]),
-    "no size": (changed("size", [0, 1080]), ["size", "[0, 1080]"]),
+    "no size": (changed("size", [0, 1080]), ["size, entry 0 is 0"]),
     "odd size": (changed("size", [1920, 1080, 3]), ["size"]),
     "named otherwise": (changed("joints", lambda v: v[::-1]), ["joints"]),
     "a pose is missing": (changed("poses_3d", put((0, 5), np.nan)), ["poses_3d", "person 0, frame 5, joint Hip"]),

@@ -400,7 +400,7 @@ def test_a_name_in_digits_is_a_file_or_folder_before_it_is_a_camera(tmp_path: Pa
         cv2.imwrite(str(folder / "1.png"), bars(5))
     write(tmp_path / "12.mp4", [bars(1)]).rename(tmp_path / "12")
     monkeypatch.chdir(tmp_path)
-    for name in ("0", "0/", "./0", "7", "12"):
+    for name in ("0", "0/", "./0", "7", "7/", "12"):
         assert open_video(name, "videos").frames == 1
     path, camera = find_source("3", "videos")
     assert (path.parent, camera) == (Path("videos"), 3)
@@ -597,6 +597,13 @@ def test_a_place_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"gone\.mp4: cannot be read"):
         write(tmp_path / "c.mp4", [bars(0)], audio_from=tmp_path / "gone.mp4")
     assert not (tmp_path / "c.mp4").exists()
+
+
+@pytest.mark.parametrize("rate", [0, 1e-6, 1e9, 1e300, float("nan")])
+def test_a_rate_that_no_video_has_is_one_sentence(rate: float, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="frames per second are no rate of a video"):
+        write(tmp_path / "a.mp4", [bars(0)], rate=rate)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_misuse_is_no_input_error(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -11,16 +12,24 @@ from pathlib import Path
 
 import pytest
 
+from common.errors import InputError
+from common.files import RUN_LOCK, only_run, replacing
+
 ROOT = Path(__file__).resolve().parent.parent
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals and pipes of POSIX")
+
+
+def heed_ctrl_c() -> None:
+    """For a new process: programs that a shell starts in the background, as these tests may be, ignore it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def start(body: str, **options: object) -> subprocess.Popen:
     """A program whose main() has this body."""
     lines = ["import os, sys, tempfile, time", "from common.errors import InputError, exit_on_input_error", "def main():"]
     lines += [f"    {line}" for line in body.splitlines()] + ["exit_on_input_error(main)"]
-    settings = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "cwd": ROOT} | options
+    settings = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "cwd": ROOT, "preexec_fn": heed_ctrl_c} | options
     return subprocess.Popen([sys.executable, "-c", "\n".join(lines)], **settings)
 
 
@@ -106,3 +115,37 @@ def test_any_name_can_be_printed(encoding: str) -> None:
     assert (code, err) == (0, b"")
     assert b"\\udce9" in out
     assert out.endswith(b" is written\n")
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), True),
+        (PermissionError(errno.EACCES, "Permission denied", "{temporary}"), True),
+        (OSError(errno.EIO, "Input/output error"), False),
+        (FileNotFoundError(errno.ENOENT, "No such file or directory", "source.npz"), False),
+        (OSError(errno.ENOSPC, "No space left on device", "/tmp/elsewhere"), False),
+    ],
+)
+def test_an_error_of_reading_is_not_one_of_writing(error: OSError, told: bool, tmp_path: Path) -> None:
+    def write() -> None:
+        with replacing(tmp_path / "a.npz") as temporary:
+            if error.filename == "{temporary}":
+                error.filename = str(temporary)
+            raise error
+
+    with pytest.raises(InputError if told else type(error)) as caught:
+        write()
+    assert ("a.npz: cannot be written" in str(caught.value)) == told
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_is_called_like_the_lock_of_a_folder_stays(tmp_path: Path) -> None:
+    (tmp_path / RUN_LOCK).write_text("mine")
+    with pytest.raises(InputError, match="is not the lock that this program keeps there"), only_run(tmp_path):
+        pass
+    assert (tmp_path / RUN_LOCK).read_text() == "mine"
+    for left in ("", "process 7 on host"):  # by one that was killed
+        (tmp_path / RUN_LOCK).write_text(left)
+        with only_run(tmp_path):
+            pass

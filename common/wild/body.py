@@ -177,12 +177,14 @@ def fronts(bones: Tensor) -> Tensor:
 def keep_hinges(bones: Tensor) -> Tensor:
     """Bones (B, F, 17, 3) whose knees and elbows do not bend backwards."""
     front = fronts(bones)  # (B, F, 4, 3)
-    lower = [below for _, below in HINGES]
-    below = bones[:, :, lower]
-    length = below.norm(dim=-1, keepdim=True)
-    wrong = ((unit(below) * front).sum(-1, keepdim=True) - 0.15).clamp(min=0)  # a little is within how hips and shoulders turn
+    above, below = (bones[:, :, [pair[end] for pair in HINGES]] for end in (0, 1))
+    length, below, ahead = below.norm(dim=-1, keepdim=True), unit(below), unit(front)
+    part = (below * ahead).sum(-1, keepdim=True)  # (B, F, 4, 1) how far it points to the wrong side
+    most = 0.15 / front.norm(dim=-1, keepdim=True).clamp(min=0.15)  # a little is within how hips and shoulders turn
+    rest = unit(below - part * ahead + 1e-3 * unit(above))
+    right = most * ahead + (1 - most * most).sqrt() * rest
     bones = bones.clone()
-    bones[:, :, lower] = length * unit(unit(below) - wrong * front)
+    bones[:, :, [pair[1] for pair in HINGES]] = length * torch.where(part > most, right, below)
     return bones
 
 
