@@ -59,12 +59,13 @@ from common.errors import InputError, exit_on_input_error
 from common.files import check_writable, replacing, write_text
 from common.lifting import Lifter, resample_3d
 from common.npz import open_npz
+from common.schema import FLOAT32, Field
+from common.skeleton import H36M
 from common.wild import HEIGHT
 from demo.convert import BLAZEPOSE_33, convert
 from demo.detect import MediaPipeDetector, Region, _graph, _import_mediapipe, _landmark_model, read_keypoints, write_keypoints
 from demo.lift import lift_people
 from demo.stages import detect_people
-from demo.track import SHORTEST, distance
 from demo.video import open_video
 
 PACKAGE = "pose2sim==0.10.49"
@@ -73,6 +74,10 @@ DOWNLOADS = ROOT / "demo" / "video" / "pose2sim"
 FETCHED = DOWNLOADS / FOLDER
 CACHES = ROOT / "demo" / "output" / "real_film"
 PEOPLE = 4
+"""So many are looked at in each view, those who are seen longest."""
+OWN_3D = {"own": Field(FLOAT32, ("views", "frames", H36M.joints, 3), finite=False)}
+TOGETHER = 0.5
+"""Seconds for which the person must be in all views at once."""
 RATE = 50.0
 """Frames per second at which motion is measured."""
 CUTOFF = 6.0
@@ -184,9 +189,10 @@ def detect_view(path: Path, model: str | None) -> tuple[np.ndarray, np.ndarray, 
     video = open_video(path)
     with contextlib.closing(Detector3D(model)) as detector:
         keypoints = detect_people(video, detector, PEOPLE)
+    keypoints = keypoints[:PEOPLE]  # who is followed anew each time may be many
     own = np.full(keypoints.shape, np.nan)
     for person, frame in np.argwhere((keypoints[..., 2] > 0).any(axis=-1)):
-        _, own[person, frame] = min(detector.people[frame], key=lambda seen, at=(person, frame): distance(seen[0], keypoints[at]))
+        _, own[person, frame] = min(detector.people[frame], key=lambda seen, at=(person, frame): np.abs(seen[0] - keypoints[at]).max())
     return keypoints, own, float(video.fps), video.size
 
 
@@ -200,12 +206,12 @@ def read_films(films: str | None, model: str | None, cache: Path) -> Films:
         fps, size = views[0][2:]
         if any(view[2:] != (fps, size) or view[0].shape[1] != views[0][0].shape[1] for view in views):
             raise InputError(f"{videos[0].parent}: the films differ in length, frame rate or picture size; give synchronous ones")
-        person = find_person([view[0] for view in views], cameras, round(SHORTEST * fps))
+        person = find_person([view[0] for view in views], cameras, round(TOGETHER * fps))
         with replacing(kept[1]) as temporary, open(temporary, "wb") as file:
             np.savez(file, own=np.stack([view[1][number] for view, number in zip(views, person, strict=True)]).astype(np.float32))
         write_keypoints(kept[0], np.stack([view[0][number] for view, number in zip(views, person, strict=True)]), fps, size)
     keypoints, fps, size = read_keypoints(kept[0])
-    with open_npz(kept[1], make="delete the cache", layout="delete the cache") as field:
+    with open_npz(kept[1], OWN_3D, make="delete this folder", layout="delete this folder, it is made again") as field:
         own = field("own")
     if own.shape != keypoints.shape or len(keypoints) != len(videos):
         raise InputError(f"{cache}: is of other films; delete it or give another --cache")

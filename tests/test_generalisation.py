@@ -85,7 +85,7 @@ def test_films_are_scored_from_the_2d_that_is_kept(root: Path, tmp_path: Path, m
     cameras, points = ring(), person()
     own = in_camera_axes(points, cameras)
     write_keypoints(tmp_path / "full" / "keypoints.npz", seen(points, cameras), FPS, cameras[0].size)
-    np.savez(tmp_path / "full" / "detector_3d.npz", own=own)
+    np.savez(tmp_path / "full" / "detector_3d.npz", own=own.astype(np.float32))
     monkeypatch.setattr("benchmark.real_film.find_films", lambda folder: ([Path(camera.name) for camera in cameras], cameras))
     found = generalisation.score_films(Lifter.from_checkpoint(root / "weights.pth"), tmp_path, tmp_path)
     assert found["full"]["detector"]["disagreement"]["mean"] < 0.01
