@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import sys
 from collections.abc import Sequence
@@ -40,7 +41,7 @@ class Field:
     """One field: its kind, and its axes, each a size, a choice of sizes or a name.
 
     Axes of one name have one size in all fields of a file, 1 or more. least, most: the range of numbers; most: of a text, the
-    number of characters. choices: of a text, what it may be. finite: whether numbers must be.
+    number of characters. choices: of a text, what it may be. finite: False where the reader itself looks at the numbers.
     """
 
     kind: Kind
@@ -89,13 +90,12 @@ def check_values(where: str, values: np.ndarray, field: Field, axes: Axes, advic
         if np.any(values.view(np.uint8) > 1):
             raise InputError(f"{where} holds bytes that are neither true nor false; {advice}")
     else:
-        right = np.isfinite(values) if field.finite else np.ones(values.shape, bool)
-        if field.least is not None:
-            right &= values >= field.least
-        if field.most is not None:
-            right &= values <= field.most
-        if not right.all():
-            place = np.argwhere(~right)[0].tolist()
+        low = -math.inf if field.least is None else field.least
+        high = math.inf if field.most is None else field.most
+        ends = float(values.min()), float(values.max())  # NaN where one value is
+        if field.finite and not (all(map(math.isfinite, ends)) and low <= ends[0] and ends[1] <= high):
+            wide = values.astype(np.float64)
+            place = np.argwhere(~((wide >= low) & (wide <= high) & np.isfinite(wide)))[0].tolist()
             raise InputError(f"{where}{_entry(place, field, axes)} is {values[tuple(place)]}, not {_range(field)}; {advice}")
 
 
