@@ -22,6 +22,7 @@ import dataclasses
 import hashlib
 import io
 import itertools
+import json
 import multiprocessing
 import resource
 import shutil
@@ -195,10 +196,10 @@ def _make_run(folder: Path) -> Path:
 
 
 def _read_run(path: Path) -> object:
-    """Go on with a run that has nothing left to do but its test."""
+    """Go on with a run for another epoch."""
     results = path.with_name("results.json")
-    _run_script("--resume", path, "--results", results)
-    return results.read_text()
+    _run_script("--resume", path, "--nepoch", 2, "--results", results)
+    return {name: value for name, value in json.loads(results.read_text()).items() if name not in ("seconds", "checkpoint")}
 
 
 READERS = {

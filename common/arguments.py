@@ -27,15 +27,15 @@ def boolean(text: str) -> bool:
         raise argparse.ArgumentTypeError(f"{text!r} is neither true nor false (1 nor 0)") from None
 
 
-def number(kind: type, least: float, most: float = math.inf, above: bool = False) -> Callable[[str], float]:
-    """A type for numbers between `least` (itself left out if `above`) and `most`."""
+def number(kind: type, least: float, most: float = math.inf, above: bool = False, finite: bool = True) -> Callable[[str], float]:
+    """A type for numbers between `least` (itself left out if `above`) and `most`; infinity too unless `finite`."""
 
     def parse(text: str) -> float:
         try:
             value = kind(text)
         except ValueError:
             value = math.nan
-        if not (least < value if above else least <= value) or not value <= most or math.isinf(value):
+        if not (least < value if above else least <= value) or not value <= most or (finite and math.isinf(value)):
             limit = f"{'above' if above else 'at least'} {least}" + (f" and at most {most}" if most < math.inf else "")
             raise argparse.ArgumentTypeError(f"{text!r} is not a {'whole ' if kind is int else ''}number {limit}")
         return value
@@ -124,8 +124,7 @@ def build_parser(default_model: str, prog: str | None = None) -> Parser:
     group.add_argument(
         "--workers",
         type=number(int, 0),
-        default=8,
-        help="loader processes on an accelerator; a CPU run loads by itself, which is faster (default: 8)",
+        help="loader processes; 0: the run loads by itself (default: 8 with an accelerator; 0 on a CPU, where that is faster)",
     )
 
     group = parser.add_argument_group("training")
@@ -164,9 +163,12 @@ def build_parser(default_model: str, prog: str | None = None) -> Parser:
     )
     group.add_argument("--checkpoint", default="", help="folder to write to (default: checkpoint/MMDD_HHMM_SS_FRAMES)")
     group.add_argument(
-        "--previous_best", type=float, default=math.inf, help="MPJPE (mm) that an epoch must beat to be saved (default: inf)"
+        "--previous_best",
+        type=number(float, 0, finite=False),
+        default=math.inf,
+        help="MPJPE (mm) that an epoch must beat to be saved (default: inf)",
     )
-    group.add_argument("--previous_name", default="", help="checkpoint file that the next better one replaces")
+    group.add_argument("--previous_name", default="", help="checkpoint file of --previous_best, which the next better one replaces")
     group.add_argument("--allow_unexpected", action="store_true", help="ignore names in a checkpoint that the model does not have")
 
     group = parser.add_argument_group("machine")

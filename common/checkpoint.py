@@ -1,25 +1,27 @@
-"""Weights and runs on disk: saved whole, read without running anything that a file says, loaded strictly or refused with reasons.
+"""Weights on disk: saved whole, read without running anything that a file says, loaded strictly or refused with reasons.
 
 A file of ours holds {"model": state dict, "name", "sizes", "normaliser", ...}: enough to rebuild the model from it alone. Files of
-others may be a plain state dict, or hold one under "model_pos", "model" or "state_dict", with or without "module." before the names.
+others may be a plain state dict, or hold one under a usual key, and their names may say that the model was wrapped.
 """
 
 from __future__ import annotations
 
+import contextlib
 import itertools
-import pickle
 import re
-import zipfile
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from common.errors import InputError
 from common.files import replacing
 from common.normalise import Normaliser
+from common.torch_file import read_torch_file, shown
 from model import PoseTransformer, create_model, list_models, model_sizes
 
 SHIPPED = Path(__file__).resolve().parent.parent / "checkpoint"
@@ -28,6 +30,12 @@ DEFAULT = "mhformer.h2ot_mhformer"
 
 BEST = re.compile(r"model_(\d+)_(\d+)\.pth")
 LAST = "last.pt"
+WEIGHTS = ("model_pos", "model", "model_state_dict", "state_dict", "net")
+"""Under which of these keys the weights are, where they are not the whole file; the first one counts."""
+_MOST = 5000
+"""The most tensors that a state dict may have; the largest of our models has about a thousand."""
+_LARGEST = 1_000_000
+"""The largest size that a file may say; models make lists that are as long, even where their parameters take no memory."""
 
 
 @dataclass(frozen=True)
@@ -42,56 +50,109 @@ class Checkpoint:
 
 
 def save_checkpoint(path: str | Path, model: PoseTransformer, normaliser: Normaliser, **extra: object) -> None:
-    """Write the weights of `model` and what it takes to rebuild it; `extra`: plain numbers, strings and tensors beside them."""
+    """Write the weights of `model` and what it takes to rebuild it; `extra`: plain numbers, strings and tensors beside them.
+
+    Equal content gives equal bytes, and the zip file that they are carries the checksums that `read_checkpoint` checks.
+    """
     content = {"model": model.state_dict(), "name": model.name, "sizes": model.sizes, "normaliser": asdict(normaliser), **extra}
     with replacing(path) as temporary:
         try:
-            torch.save(content, temporary)
+            with temporary.open("wb") as file:  # of a path, torch.save would write the temporary name into the file
+                torch.save(_unshared(content), file)
         except RuntimeError as error:  # torch's writer reports a full disk so
-            raise InputError(f"{path}: cannot be written ({error}); free some space or choose another folder") from error
+            raise InputError(f"{path}: cannot be written whole; free some space or choose another folder") from error
 
 
-def read_file(path: str | Path) -> object:
-    """What torch.save wrote to `path`, tensors and plain values only. Raises InputError where that is not what it holds."""
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; give a checkpoint file or the folder that holds it") from None
-    except pickle.UnpicklingError as error:
-        reason = _first_line(error)
-        raise InputError(
-            f"{path}: refused, it is damaged or holds more than weights, which could run code ({reason}); get it from its source again"
-        ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, IndexError, AttributeError, TypeError, zipfile.BadZipFile) as error:
-        raise InputError(
-            f"{path}: cannot be read as a checkpoint, it is damaged or truncated ({_first_line(error)}); copy it again"
-        ) from error
+def _unshared(value: object) -> object:
+    """A copy whose containers are all different objects, and whose equal texts are one: pickle writes whether they are the same."""
+    if isinstance(value, Mapping):
+        return {_unshared(key): _unshared(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(map(_unshared, value))
+    return sys.intern(value) if isinstance(value, str) else value
 
 
 def read_checkpoint(path: str | Path) -> Checkpoint:
     """Read a checkpoint file, or the best one of a folder (`find_checkpoint`)."""
     path = find_checkpoint(path)
-    content = read_file(path)
+    return checkpoint_in(path, read_torch_file(path))
+
+
+def checkpoint_in(path: Path, content: object) -> Checkpoint:
+    """The weights in what `read_torch_file` read from `path`. Where the file names a model, the model has these very weights."""
     weights = content
-    for key in ("model_pos", "model", "state_dict"):
+    for key in WEIGHTS:
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             weights = content[key]
             break
     if not isinstance(weights, Mapping) or not weights or not all(isinstance(value, Tensor) for value in weights.values()):
         raise InputError(
-            f"{path}: holds no state dict (names with tensors, plain or under model_pos, model or state_dict); is it a checkpoint?"
+            f"{path}: holds no state dict (names with tensors, plain or under {', '.join(WEIGHTS[:-1])} or {WEIGHTS[-1]}); "
+            "is it a checkpoint?"
         )
-    weights = {name.removeprefix("module."): value for name, value in weights.items()}
+    if len(weights) > _MOST or not all(isinstance(name, str) for name in weights):
+        raise InputError(f"{path}: its weights are more than {_MOST} tensors, or their names are not all texts; is it a checkpoint?")
     if not {"name", "sizes", "normaliser"} <= set(content):
-        return Checkpoint(path, weights)
+        bare = {_bare(name): value for name, value in weights.items()}
+        if len(bare) < len(weights):
+            raise InputError(f"{path}: two of its names are the same without what a wrapper put before them; save the model unwrapped")
+        return Checkpoint(path, bare)
     try:
         normaliser = Normaliser(**content["normaliser"])
     except (TypeError, ValueError) as error:
-        raise InputError(f"{path}: field normaliser is not one that this version knows ({error}); use a newer version") from error
+        raise InputError(
+            f"{path}: field normaliser is not one that this version knows ({shown(str(error))}); use a newer version"
+        ) from error
     name, sizes = content["name"], content["sizes"]
-    if name not in list_models() or not isinstance(sizes, Mapping):
-        raise InputError(f"{path}: the fields name ({name!r}) and sizes say no model that this version knows; use a newer version")
-    return Checkpoint(path, weights, name, dict(sizes), normaliser)
+    if (
+        not isinstance(name, str)
+        or name not in list_models()
+        or not isinstance(sizes, Mapping)
+        or not all(isinstance(size, str) for size in sizes)
+    ):
+        raise InputError(f"{path}: the fields name ({shown(name)}) and sizes say no model that this version knows; use a newer version")
+    checkpoint = Checkpoint(path, dict(weights), name, dict(sizes), normaliser)
+    _check_sizes(checkpoint)
+    return checkpoint
+
+
+def _bare(name: str) -> str:
+    """The name of a parameter without what torch.compile (_orig_mod.) and parallel training (module.) add to it, in any order."""
+    name = re.sub(r"(^|\.)(_orig_mod\.)+", r"\1", name)
+    return re.sub(r"^(module\.)+", "", name)
+
+
+def _check_sizes(checkpoint: Checkpoint) -> None:
+    """Raise InputError unless the model and sizes that the file names are those of its weights, before any of them takes memory."""
+    path, weights = checkpoint.path, checkpoint.weights
+    if not all(isinstance(value, str) or (isinstance(value, int) and value <= _LARGEST) for value in checkpoint.sizes.values()):
+        raise InputError(f"{path}: field sizes holds more than texts and numbers up to {_LARGEST}; get it from its source again")
+    try:
+        with torch.device("meta"), no_more_parameters_than(len(weights)):
+            model = create_model(checkpoint.name, **checkpoint.sizes)
+    except InputError as error:
+        raise InputError(
+            f"{path}: its fields name and sizes are of no model ({shown(str(error), 300)}); get it from its source again"
+        ) from error
+    _check_fit(path, model, describe(model), weights, allow_unexpected=True)
+
+
+@contextlib.contextmanager
+def no_more_parameters_than(most: int) -> Iterator[None]:
+    """Raise InputError as soon as a model that is built in the block has more parameters: sizes that a file gives have no other end."""
+    count = 0
+
+    def register(*_: object) -> None:
+        nonlocal count
+        count += 1
+        if count > most:
+            raise InputError(f"the model has more than the {most} parameters of the file")
+
+    hook = register_module_parameter_registration_hook(register)
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 def shipped_checkpoint(name: str = DEFAULT) -> Path:
@@ -111,7 +172,7 @@ def find_checkpoint(path: str | Path) -> Path:
     path = Path(path)
     if not path.is_dir():
         return path
-    files = sorted(path.glob("*.pth"))
+    files = sorted(file for file in path.glob("[!.]*.pth") if file.is_file())  # those with a dot in front are not whole yet
     if not files:
         raise InputError(f"{path}: the folder holds no .pth file; give the folder of a checkpoint")
     ours = [(int(match[2]), file) for file in files if (match := BEST.fullmatch(file.name))]
@@ -124,11 +185,31 @@ def load_weights(model: PoseTransformer, checkpoint: Checkpoint, allow_unexpecte
     Raises InputError that lists what does not fit and names the registered models and sizes that the file does fit.
     Names that the model does not have are refused too, unless allow_unexpected.
     """
-    wanted, given = _shapes(model), {name: tuple(value.shape) for name, value in checkpoint.weights.items()}
+    load_state(model, checkpoint.path, describe(model), checkpoint.weights, allow_unexpected)
+
+
+def load_state(model: nn.Module, path: Path, what: str, state: Mapping[str, Tensor], allow_unexpected: bool = False) -> None:
+    """`load_weights` for any module. what: what it is, for messages."""
+    _check_fit(path, model, what, state, allow_unexpected)
+    own = model.state_dict()
+    broken = [name for name, value in own.items() if not state[name].to(value.dtype).isfinite().all()]
+    if broken:
+        raise InputError(f"{path}: {_some(broken)} hold values that are not finite; use another checkpoint")
+    model.load_state_dict({name: state[name] for name in own})
+
+
+def _check_fit(path: Path, model: nn.Module, what: str, state: Mapping[str, Tensor], allow_unexpected: bool) -> None:
+    """Raise InputError unless `state` has every parameter of `model` in its shape, and numbers of its kind."""
+    own = model.state_dict()
+    wanted, given = _shapes(model), {name: tuple(value.shape) for name, value in state.items()}
+    shared = [name for name in wanted if name in given]
     problems = {
         "missing": [name for name in wanted if name not in given],
-        "of another shape": [
-            f"{name} {given[name]}, not {wanted[name]}" for name in wanted if given.get(name, wanted[name]) != wanted[name]
+        "of another shape": [f"{name} {given[name]}, not {wanted[name]}" for name in shared if given[name] != wanted[name]],
+        "of another kind": [
+            f"{name} {state[name].dtype}, not {own[name].dtype}"
+            for name in shared
+            if state[name].is_floating_point() != own[name].is_floating_point()
         ],
         "unexpected": [] if allow_unexpected else [name for name in given if name not in wanted],
     }
@@ -136,11 +217,7 @@ def load_weights(model: PoseTransformer, checkpoint: Checkpoint, allow_unexpecte
         listed = "; ".join(f"{kind}: {_some(names)}" for kind, names in problems.items() if names)
         fits = identify(given)
         advice = f"it fits {'; or '.join(fits)}" if fits else "no registered model fits it"
-        raise InputError(f"{checkpoint.path}: these are no weights of {describe(model)} ({listed}); {advice}")
-    broken = [name for name in wanted if not checkpoint.weights[name].isfinite().all()]
-    if broken:
-        raise InputError(f"{checkpoint.path}: {_some(broken)} hold values that are not finite; use another checkpoint")
-    model.load_state_dict({name: value for name, value in checkpoint.weights.items() if name in wanted})
+        raise InputError(f"{path}: these are no weights of {what} ({listed}); {advice}")
 
 
 def describe(model: PoseTransformer) -> str:
@@ -163,7 +240,7 @@ def identify(shapes: Mapping[str, tuple[int, ...]]) -> list[str]:
             any_plan = {"token_num": 1, "layer_index": 1} if "token_num" in known else {"prune": "1:1"} if known["prune"] else {}
             free = {size: value for size, value in any_plan.items() if size not in own}
         try:
-            with torch.device("meta"):
+            with torch.device("meta"), no_more_parameters_than(len(shapes)):
                 fits = _shapes(create_model(name, **own, **free)) == dict(shapes)
         except InputError:
             continue
@@ -215,10 +292,6 @@ def _shapes(model: nn.Module) -> dict[str, tuple[int, ...]]:
     return {name: tuple(value.shape) for name, value in model.state_dict().items()}
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]
-
-
 def _some(names: list[str], most: int = 4) -> str:
     more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
+    return ", ".join(map(shown, names[:most])) + more

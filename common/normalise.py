@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 
@@ -30,8 +31,14 @@ class Normaliser:
     height: float | None = None
 
     def __post_init__(self) -> None:
+        if not isinstance(self.kind, str) or not isinstance(self.in_channels, int) or not isinstance(self.fps, Real):
+            raise TypeError("a normaliser has a text for its kind, a whole number of channels, and frames per second")
         if self.kind not in ("picture", "box", "pixels") or self.in_channels not in (2, 3):
             raise ValueError(f"no normaliser of kind {self.kind!r} with {self.in_channels} channels")
+        if not 0.01 <= self.fps <= 1000:
+            raise ValueError(f"no normaliser for {self.fps} frames per second")
+        if self.height is not None and not (isinstance(self.height, Real) and 0.1 <= self.height <= 10):
+            raise ValueError("no normaliser for people whose height is not between 0.1 and 10 metres")
 
     @property
     def per_window(self) -> bool:

@@ -45,6 +45,11 @@ class Recipe:
     last: bool = False
     defaults: Mapping[str, object] = field(default_factory=dict)
 
+    def settings(self) -> dict[str, object]:
+        """What is saved with a run, so that it goes on by the same recipe."""
+        names = ("name", "warm_up", "clip", "ema", "batch_norm", "dropout", "positions", "last")
+        return {name: getattr(self, name) for name in names}
+
 
 def _adamw(parameters: Iterable[nn.Parameter], lr: float) -> torch.optim.Optimizer:
     return torch.optim.AdamW(parameters, lr=lr, weight_decay=0.1, fused=True)
