@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from common.camera import h36m_cameras, world_to_camera
+from common.custom_2d import is_custom_2d, without_3d
 from common.errors import InputError
-from common.safe_pickle import read_npz_object
+from common.safe_pickle import read_mapping
 from common.schema import MOST_METRES, MOST_PIXELS, NUMBER, SENTENCE, Axes, Axis, Field, check_header, listed, shown, text_problem
 from common.sequences import PoseSequence, check_finite
 from common.skeleton import H36M, H36M_16, Skeleton
@@ -47,9 +47,11 @@ def read_h36m(
     3D is in camera space, absolute. Raises InputError naming the file and the field for whatever cannot be used.
     """
     path_3d, path_2d = Path(root) / "data_3d_h36m.npz", Path(root) / f"data_2d_h36m_{keypoints}.npz"
-    positions_3d = _mapping(path_3d, "positions_3d")
-    positions_2d = _mapping(path_2d, "positions_2d")
-    metadata = _mapping(path_2d, "metadata")
+    positions_3d = read_mapping(path_3d, "positions_3d")
+    positions_2d = read_mapping(path_2d, "positions_2d")
+    if is_custom_2d(positions_2d):
+        raise without_3d(path_2d)
+    metadata = read_mapping(path_2d, "metadata")
     skeleton = skeleton_of(keypoints)
     joints = metadata.get("num_joints", skeleton.joints)
     if not isinstance(joints, int | np.integer) or joints != skeleton.joints:
@@ -76,16 +78,6 @@ def read_h36m(
     if source is not None and (problem := text_problem(str(source), SENTENCE)):
         raise InputError(f"{path_2d}: metadata source is {problem}; make the file again")
     return sequences, None if source is None else str(source)
-
-
-def _mapping(path: Path, field: str) -> dict:
-    value = read_npz_object(path, field)
-    if not isinstance(value, dict):
-        raise InputError(f"{path}: field {field} is not a dictionary, as VideoPose3D's scripts write it; make the file again")
-    for name in itertools.chain(value, *(inner for inner in value.values() if isinstance(inner, dict))):
-        if problem := text_problem(name):
-            raise InputError(f"{path}: field {field} has the name {problem}; make the file again")
-    return value
 
 
 def _check_array(where: str, value: object, *shape: Axis) -> None:

@@ -9,6 +9,7 @@ others, and counts them before it follows them.
 from __future__ import annotations
 
 import io
+import itertools
 import pickle
 import struct
 from collections.abc import Callable
@@ -18,7 +19,7 @@ import numpy as np
 
 from common.errors import InputError
 from common.npz import open_npz, plain_dtype, read_array
-from common.schema import listed
+from common.schema import listed, text_problem
 
 _PLAIN_KINDS = "biufcSU"
 
@@ -241,3 +242,17 @@ def read_npz_object(path: str | Path, field: str) -> object:
         with fields.open(field) as (file, header):
             value = read_array(file, header) if header.dtype.kind != "O" else load_objects(file.read())  # the checksum first
     return value[()] if isinstance(value, np.ndarray) and header.shape == () else value
+
+
+def read_mapping(path: str | Path, field: str) -> dict:
+    """A dictionary in an .npz, whose names, and those of dictionaries in it, may stand in a line of output.
+
+    Raises InputError where it is missing, damaged, unsafe or something else.
+    """
+    value = read_npz_object(path, field)
+    if not isinstance(value, dict):
+        raise InputError(f"{path}: field {field} is not a dictionary, as VideoPose3D's scripts write it; make the file again")
+    for name in itertools.chain(value, *(inner for inner in value.values() if isinstance(inner, dict))):
+        if problem := text_problem(name):
+            raise InputError(f"{path}: field {field} has the name {problem}; make the file again")
+    return value
