@@ -13,6 +13,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+import contextlib
 import itertools
 import tempfile
 import time
@@ -28,8 +29,9 @@ from common.lifting import Lifter
 from demo.detect import create_detector
 from demo.export import Poses
 from demo.lift import lift_people
+from demo.stages import detect_people, drawn, render
 from demo.video import VideoReader, VideoWriter, open_video
-from demo.vis import LINES, detect_people, drawn, render
+from demo.vis import LINES
 
 
 def first_frames(video: VideoReader, count: int) -> VideoReader:
@@ -62,8 +64,8 @@ def main() -> None:
     video = first_frames(whole, frames)
     print(f"{whole.path.name}: {whole.size[0]}x{whole.size[1]}, {frames} frames")
     timed("decoding", frames, lambda: sum(1 for _ in video))
-    detector = create_detector(model=args.detector_model)
-    keypoints, first = timed(f"2D and tracks ({detector.name})", frames, lambda: detect_people(video, detector, 4))
+    with contextlib.closing(create_detector(model=args.detector_model)) as detector:
+        keypoints, first = timed(f"2D and tracks ({detector.name})", frames, lambda: detect_people(video, detector, 4))
     lifter = Lifter.from_checkpoint(args.checkpoint)
     lift_people(keypoints, video.size, float(video.fps), lifter)  # the first call of a model takes longer
     (poses_3d, valid), second = timed(
@@ -83,7 +85,7 @@ def main() -> None:
                     writer.write(sheet)
 
         timed("encoding", frames, encode)
-        _, third = timed("drawing, all of it", frames, lambda: render(video, poses, path, False))
+        _, third = timed("drawing, all of it", frames, lambda: render(video, poses, path, False, LINES))
     print(f"{'the whole':42} {frames / (first + second + third):8.1f} frames/s")
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import re
+import traceback
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -56,3 +59,26 @@ def choose_compute(device: str, gpu: str, precision: str) -> Compute:
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision == "tf32"
     torch.backends.cudnn.deterministic = True
     return Compute(torch.device(device), precision)
+
+
+class OutOfMemory(InputError):
+    """What was asked for does not fit into the memory of this machine."""
+
+
+# PyTorch has a class of its own for CUDA only. The last two: shared memory, by which loader processes hand over.
+_NO_MEMORY = re.compile(r"out of memory|can't allocate memory|bad_alloc|ALLOC_FAILED|allocate shared memory|/torch_\S+: No space", re.I)
+_ASKED = re.compile(r"allocate (\d[\d.,]* \w+)")
+
+
+@contextlib.contextmanager
+def out_of_memory_named() -> Iterator[None]:
+    """Turn what PyTorch, numpy and Python raise for want of memory in the block into an OutOfMemory that names what to lower."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not isinstance(error, MemoryError) and not _NO_MEMORY.search(str(error)):
+            raise
+        asked = _ASKED.search(str(error))
+        more = f" ({asked[1]} more were asked for)" if asked else ""
+        traceback.clear_frames(error.__traceback__)  # which hold what filled the memory
+        raise OutOfMemory(f"out of memory{more}; lower --batch_size, --frames or --channel, or --workers") from None

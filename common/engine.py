@@ -16,6 +16,7 @@ from common.errors import InputError
 from common.metrics import ErrorTable, change_error, change_rows, mpjpe, n_mpjpe, p_mpjpe
 from common.pose_dataset import Batch, PoseDataset
 from common.recipes import Recipe
+from common.schema import MOST_METRES
 from model import PoseTransformer, Prediction
 from model.pruning import gather_frames
 
@@ -70,9 +71,7 @@ def train_one_epoch(
         loss = recipe.loss(pose, gather_frames(target, frames))
         value = loss.item()
         if not np.isfinite(value):
-            raise InputError(
-                f"the loss became {value}; lower --lr, or use --precision fp32, and go on from the last checkpoint with --resume"
-            )
+            raise InputError(_why_not_finite(value, batch))
         optimizer.zero_grad(set_to_none=True)
         scaler.scale(loss).backward()
         if recipe.clip is not None:
@@ -82,6 +81,18 @@ def train_one_epoch(
         scaler.step(optimizer)
         scaler.update()
         after_step(value, len(pose))
+
+
+def _why_not_finite(loss: float, batch: Batch) -> str:
+    largest = batch.pose_3d.abs().amax(dim=(1, 2, 3))  # (B,)
+    absurd = torch.nonzero(~(largest <= MOST_METRES))  # (number of absurd windows, 1); NaN is absurd too
+    if not len(absurd):
+        return f"the loss became {loss}; lower --lr, or use --precision fp32, and go on from the last checkpoint with --resume"
+    window = int(absurd[0])
+    return (
+        f"the loss became {loss}: the window of sequence {int(batch.sequence[window])} that begins at frame {int(batch.start[window])} "
+        f"holds a 3D coordinate of {largest[window]:.3g} m; repair the training data"
+    )
 
 
 def predict(model: nn.Module, pose_2d: Tensor, mirrored: tuple[int, ...] | None) -> Prediction:

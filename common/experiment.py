@@ -2,37 +2,39 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import signal
 import time
 from argparse import Namespace
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
-from common.arguments import SIZE_FLAGS, build_parser
-from common.checkpoint import LAST, Checkpoint, load_weights, read_checkpoint, save_checkpoint, shipped_checkpoint
-from common.compute import Compute, choose_compute
+from common.arguments import build_parser
+from common.checkpoint import BEST, LAST, Checkpoint, load_weights, read_checkpoint, save_checkpoint, shipped_checkpoint
+from common.compute import Compute, OutOfMemory, choose_compute, out_of_memory_named
 from common.datasets import Data, default_keypoints, read_sequences
 from common.engine import Scores, evaluate, train_one_epoch
 from common.errors import InputError, exit_on_input_error
-from common.files import check_writable, replacing, write_text
+from common.files import check_writable, only_run, replacing, sweep, write_text
 from common.lifting import Lifter, evaluate_lifting
 from common.normalise import Normaliser
-from common.pose_dataset import BatchOrder, PoseDataset, loader
+from common.pose_dataset import BatchOrder, LoaderDied, PoseDataset, loader
 from common.recipes import RECIPES, Recipe, cosine, next_learning_rate, prepare, published_mpjpe, running_mean
 from common.report import curves, score_table
-from common.run_file import Progress, Run, read_run, write_run
+from common.run_file import Progress, Run, random_state, read_run, run_file, write_run
 from common.skeleton import H36M
 from common.wild import WildDataset
 from common.world_motion import read_world_motion
 from model import PoseTransformer, create_model, model_sizes
 from model.complexity import count_parameters, gflops
+from model.flags import size_flags
 from model.registry import PLAN, SINGLE
 
 # Flags that may differ when a run is resumed: they do not change what it computes, or say how far it goes.
@@ -40,25 +42,34 @@ FREE_ON_RESUME = {"resume", "nepoch", "device", "gpu", "workers", "results", "sa
 
 
 class Stopped(Exception):
-    """The run was told to stop by a signal; raised between two batches, where the weights are consistent."""
+    """The run was told to stop by a signal; raised between two batches."""
 
 
 def run(recipe: Recipe, default_model: str, argv: list[str] | None = None) -> None:
     """Run an entry script. argv: the command line without the program, None for this process's own."""
-    exit_on_input_error(lambda: _run(recipe, default_model, argv))
+
+    def main() -> None:
+        with contextlib.ExitStack() as held, out_of_memory_named():
+            _run(recipe, default_model, argv, held)
+
+    exit_on_input_error(main)
 
 
-def _run(recipe: Recipe, default_model: str, argv: list[str] | None) -> None:
+def _run(recipe: Recipe, default_model: str, argv: list[str] | None, held: contextlib.ExitStack) -> None:
+    """held: what is let go when the run ends: the lock on its folder."""
     parser = build_parser(default_model)
     args, resumed = parser.parse_args(argv), None
     if args.resume:
         if args.test or not args.train:
             raise InputError("--resume goes on with training; to test its weights, give --test and --previous_dir with its folder")
+        if run_file(args.resume).is_file():
+            held.enter_context(only_run(run_file(args.resume).parent))
         resumed = read_run(args.resume, parser)
         parser.set_defaults(**resumed.arguments)
         args = parser.parse_args(argv)
     recipe = RECIPES.get(args.recipe, recipe)
     if resumed:
+        resumed.check_recipe(recipe)
         _check_resumed(args, resumed.arguments, FREE_ON_RESUME - ({"nepoch"} if recipe.warm_up is not None else set()))
     else:
         parser.set_defaults(**recipe.defaults)
@@ -68,6 +79,9 @@ def _run(recipe: Recipe, default_model: str, argv: list[str] | None) -> None:
     args.seed = recipe.seed if args.seed is None else args.seed
     if args.results:
         check_writable(args.results)
+        sweep(Path(args.results).parent, Path(args.results).name)
+    if args.previous_name and not resumed and not Path(args.previous_name).is_file():
+        raise InputError(f"--previous_name is {args.previous_name}, which is no file; give the best checkpoint so far, or leave it out")
     wild = args.dataset == "wild" or recipe.normaliser is not None
     if args.test and not args.previous_dir and wild:
         args.previous_dir = str(shipped_checkpoint(args.model or default_model))
@@ -88,6 +102,11 @@ def _run(recipe: Recipe, default_model: str, argv: list[str] | None) -> None:
     print(f"model: {model.name} {model.sizes}")
     print(f"parameters: {count_parameters(model):,}, GFLOPs: {paper:.2f} (with products {products:.2f})")
     print(f"device: {compute.device}, {compute.precision}")
+    folder = resumed.folder if resumed else Path(args.checkpoint or f"checkpoint/{time.strftime('%m%d_%H%M_%S')}_{model.frames}")
+    if not args.test and not resumed:
+        held.enter_context(only_run(folder))
+        if (folder / LAST).exists():
+            raise InputError(f"{folder / LAST}: a run is there already; give --resume {folder} to go on, or another --checkpoint")
 
     test_data = _read(args, "test", model)
     normaliser = _normaliser(args, recipe, model, checkpoint, test_data)
@@ -102,13 +121,13 @@ def _run(recipe: Recipe, default_model: str, argv: list[str] | None) -> None:
         job.finish(job.evaluate(model))
     elif recipe.normaliser:
         prepare(model, recipe, fresh=not (checkpoint or resumed))
-        job.train(_wild_dataset(args, test_data, model, normaliser), resumed)
+        job.train(_wild_dataset(args, test_data, model, normaliser), folder, resumed)
     else:
         if normaliser.per_window:
             raise InputError(f"{checkpoint.path}: in-the-wild weights are trained further with --recipe wild; add it")
         data = _read(args, "train", model)
         train_set = _dataset(args, data, model, normaliser, args.stride, args.data_augmentation, args.reverse_augmentation)
-        job.train(train_set, resumed)
+        job.train(train_set, folder, resumed)
 
 
 @dataclass
@@ -124,6 +143,9 @@ class _Job:
     test_set: PoseDataset | None  # None: whole clips are lifted
     signal: int = 0
     mean: AveragedModel | None = None  # of the weights over the steps
+    # As they were after the last whole step.
+    random: dict[str, object] = field(default_factory=dict)
+    buffers: list[torch.Tensor] = field(default_factory=list)
 
     @property
     def result(self) -> PoseTransformer:
@@ -140,7 +162,9 @@ class _Job:
         progress = functools.partial(tqdm, desc="test", disable=None, leave=False)
         if self.test_set is None:
             lifter = Lifter(model, self.normaliser, self.compute.device, args.batch_size, flip=args.test_augmentation)
-            return evaluate_lifting(lifter, sequences, progress(self.until_signal(sequences), total=len(sequences)), self.test_data.pooled)
+            clips = progress(self.until_signal(sequences), total=len(sequences))
+            with self.compute.autocast():
+                return evaluate_lifting(lifter, sequences, clips, self.test_data.pooled)
         order = BatchOrder(len(self.test_set), args.batch_size)
         batches = self.until_signal(loader(self.test_set, order, args.workers, self.compute.device))
         bar = progress(batches, total=len(order), unit="batch")
@@ -168,26 +192,49 @@ class _Job:
         if self.signal:
             raise Stopped
 
-    def train(self, train_set: PoseDataset | WildDataset, resumed: Run | None) -> None:
+    @contextlib.contextmanager
+    def signals_noted(self) -> Iterator[None]:
+        """Signals that would end the process wait until the batch or the save that is under way is done, however many come."""
+
+        def note(number: int, _: object) -> None:
+            self.signal = number
+
+        names = [name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]  # Windows has no SIGHUP
+        numbers = [number for number in map(signal.Signals.__getitem__, names) if signal.getsignal(number) != signal.SIG_IGN]
+        previous = {number: signal.signal(number, note) for number in numbers}
+        try:
+            yield
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+
+    def remember(self) -> None:
+        """Note what a step that is broken off changes before it comes to the weights."""
+        self.random = random_state(self.compute)
+        self.buffers = [buffer.clone() for buffer in self.model.buffers()]
+
+    def undo_broken_step(self) -> None:
+        """Put the buffers back; the random numbers are saved as they were noted."""
+        for buffer, value in zip(self.model.buffers(), self.buffers, strict=True):
+            buffer.copy_(value)
+
+    def train(self, train_set: PoseDataset | WildDataset, folder: Path, resumed: Run | None) -> None:
         """Train for --nepoch epochs, test after each, keep the best and the last; end with the table of the best epoch."""
         args = self.args
-        optimizer = self.recipe.optimizer(self.model.parameters(), args.lr)
+        optimizer = self.recipe.optimizer(self.model.parameter_groups(), args.lr)
         if self.recipe.ema is not None:
             self.mean = AveragedModel(self.model, multi_avg_fn=running_mean(self.recipe.ema), use_buffers=True)
         scaler = torch.amp.GradScaler(self.compute.device.type, enabled=args.precision == "fp16")
         progress = Progress(args.lr, args.previous_best, args.previous_name)
         if resumed:
-            folder, progress = resumed.folder, resumed.progress
+            progress = resumed.progress
             steps = len(BatchOrder(len(train_set), args.batch_size))
             if progress.step > steps:
                 where = f"{resumed.file}: is in step {progress.step} of an epoch of {steps}"
                 raise InputError(f"{where}; give it the data that it was trained on")
             resumed.restore(self.model, optimizer, scaler, self.mean, self.recipe, self.compute)
+            _remove_superseded(folder, progress)
             print(f"resumed: {resumed.file}, epoch {progress.epoch}, step {progress.step}")
-        else:
-            folder = Path(args.checkpoint or f"checkpoint/{time.strftime('%m%d_%H%M_%S')}_{self.model.frames}")
-            if (folder / LAST).exists():
-                raise InputError(f"{folder / LAST}: a run is there already; give --resume {folder} to go on, or another --checkpoint")
         settings = {**vars(args), "model": self.model.name, **self.model.sizes, "recipe": self.recipe.name}
         write_text(folder / "configs.txt", "".join(f"{key}: {value}\n" for key, value in sorted(settings.items())))
         print(f"folder: {folder}")
@@ -196,40 +243,57 @@ class _Job:
 
         def save() -> None:
             nonlocal saved
-            write_run(folder, self.model, self.normaliser, optimizer, scaler, self.mean, progress, args, self.compute)
+            write_run(folder, self.model, self.normaliser, optimizer, scaler, self.mean, progress, args, self.recipe, self.random)
             saved = time.monotonic()
 
-        def stop(number: int, _: object) -> None:
-            self.signal = number
-
-        previous = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
-        best_scores = None
-        try:
-            while progress.epoch <= args.nepoch:
-                self.train_epoch(train_set, optimizer, scaler, progress, lambda: time.monotonic() - saved > args.save_every and save())
-                scores = self.evaluate(self.result)
-                if self.end_epoch(folder, scores, progress):
-                    best_scores = scores, progress.epoch
-                if self.recipe.warm_up is None:
-                    progress.lr = next_learning_rate(progress.lr, progress.epoch, args.lr_decay, args.lr_decay_large, args.lr_decay_epoch)
-                progress.epoch, progress.step, progress.loss, progress.windows = progress.epoch + 1, 0, 0.0, 0
-                save()
-        except Stopped:
-            save()
-            print(f"stopped by signal {self.signal} in epoch {progress.epoch}, step {progress.step}; go on with --resume {folder}")
-            raise SystemExit(128 + self.signal) from None
-        finally:
-            for number, handler in previous.items():
-                signal.signal(number, handler)
-        if best_scores is None:  # an epoch before the resumption was the best
-            if not progress.best_name or not Path(progress.best_name).exists():
-                raise InputError(
-                    f"{folder}: no epoch was better than {progress.best:.2f} mm, so that there is nothing to show; see --previous_best"
-                )
-            load_weights(self.result, read_checkpoint(progress.best_name))
-            best_scores = self.evaluate(self.result), int(Path(progress.best_name).stem.split("_")[1])
+        self.remember()
+        best = None
+        with self.signals_noted():
+            try:
+                while progress.epoch <= args.nepoch:
+                    try:
+                        with out_of_memory_named():
+                            self.train_epoch(
+                                train_set, optimizer, scaler, progress, lambda: time.monotonic() - saved > args.save_every and save()
+                            )
+                            scores = self.evaluate(self.result)
+                    except (Stopped, LoaderDied, OutOfMemory) as end:
+                        self.undo_broken_step()
+                        if isinstance(end, OutOfMemory) and (progress.epoch, progress.step) == (1, 0):
+                            raise  # smaller numbers make another run, for which the folder stays free
+                        save()
+                        if isinstance(end, InputError):
+                            raise InputError(
+                                f"{end}; stopped in epoch {progress.epoch}, step {progress.step}, go on with --resume {folder}"
+                            ) from end
+                        raise
+                    replaced = progress.best_name
+                    if self.end_epoch(folder, scores, progress):
+                        best = scores, progress.epoch
+                    if self.recipe.warm_up is None:
+                        progress.lr = next_learning_rate(
+                            progress.lr, progress.epoch, args.lr_decay, args.lr_decay_large, args.lr_decay_epoch
+                        )
+                    progress.epoch, progress.step, progress.loss, progress.windows = progress.epoch + 1, 0, 0.0, 0
+                    save()
+                    if replaced and Path(replaced) != Path(progress.best_name):
+                        Path(replaced).unlink(missing_ok=True)  # only now: until here last.pt names it
+                best = best or self.older_best(folder, progress)
+            except Stopped:
+                print(f"stopped by signal {self.signal} in epoch {progress.epoch}, step {progress.step}; go on with --resume {folder}")
+                raise SystemExit(128 + self.signal) from None
         print(f"best: {progress.best_name}")
-        self.finish(best_scores[0], epoch=best_scores[1], checkpoint=progress.best_name)
+        self.finish(best[0], epoch=best[1], checkpoint=progress.best_name)
+
+    def older_best(self, folder: Path, progress: Progress) -> tuple[Scores, int | None]:
+        """The scores of what was the best before this call, and its epoch, None where the file's name does not say it."""
+        if not progress.best_name or not Path(progress.best_name).exists():
+            raise InputError(
+                f"{folder}: no epoch was better than {progress.best:.2f} mm, so that there is nothing to show; see --previous_best"
+            )
+        load_weights(self.result, read_checkpoint(progress.best_name))
+        match = BEST.fullmatch(Path(progress.best_name).name)
+        return self.evaluate(self.result), int(match[1]) if match else None
 
     def train_epoch(
         self,
@@ -269,6 +333,7 @@ class _Job:
                     f"loss {progress.loss / progress.windows:.4f}, {frames / (time.monotonic() - started):.0f} frames/s", refresh=False
                 )
                 bar.update()
+                self.remember()
                 autosave()
 
             train_one_epoch(self.model, batches, self.recipe, optimizer, self.compute, scaler, not args.out_all, after_step, before_step)
@@ -282,10 +347,8 @@ class _Job:
         progress.history.append(row)
         better = mpjpe < progress.best or self.recipe.last
         if better:
-            path = folder / f"model_{progress.epoch}_{int(100 * mpjpe)}.pth"
+            path = folder / _best_name(row)
             save_checkpoint(path, self.result, self.normaliser, epoch=progress.epoch, mpjpe=mpjpe, p_mpjpe=p_mpjpe)
-            if progress.best_name and Path(progress.best_name) != path:
-                Path(progress.best_name).unlink(missing_ok=True)
             progress.best, progress.best_name = mpjpe, str(path)
         lines = [
             "epoch {epoch}, lr {lr:.8f}, loss {loss:.5f}, MPJPE {mpjpe:.3f} mm, P-MPJPE {p_mpjpe:.3f} mm".format(**row)
@@ -299,22 +362,29 @@ class _Job:
         return better
 
 
+def _best_name(row: dict[str, float]) -> str:
+    """The name of the checkpoint of an epoch of the history."""
+    return f"model_{row['epoch']}_{int(100 * row['mpjpe'])}.pth"
+
+
+def _remove_superseded(folder: Path, progress: Progress) -> None:
+    """Remove checkpoints of earlier epochs that a run left which was killed before it came to that."""
+    for name in {_best_name(row) for row in progress.history} - {Path(progress.best_name).name}:
+        (folder / name).unlink(missing_ok=True)
+
+
 def build_model(args: Namespace, default_model: str, checkpoint: Checkpoint | None, in_channels: int | None = None) -> PoseTransformer:
     """The model that the flags name; what they leave open comes from the checkpoint, then from the variant itself.
 
     in_channels: in place of the variant's own, for a model that starts afresh.
     """
     name = args.model or (checkpoint.name if checkpoint else None) or default_model
-    given = {size: getattr(args, size) for size in SIZE_FLAGS if getattr(args, size) is not None}
-    if args.n_joints is not None:
-        given["joints"] = args.n_joints
+    given = {size: getattr(args, size) for size in size_flags() if getattr(args, size) is not None}
     known = model_sizes(name)
-    if "joints" not in given and args.keypoints.startswith(("sh", "hr")):
-        given["joints"] = 16
-    joints = given.get("joints", known["joints"])
-    if args.out_joints not in (None, joints):
-        raise InputError(f"--out_joints is {args.out_joints}, but the input has {joints} joints; they must be the same")
-    if in_channels is not None and checkpoint is None:
+    joints = 16 if args.n_joints is None and args.keypoints.startswith(("sh", "hr")) else args.n_joints
+    if joints is not None and "joints" in known:
+        given["joints"] = joints
+    if in_channels is not None and checkpoint is None and "in_channels" in known:
         given["in_channels"] = in_channels
     if checkpoint and checkpoint.name:
         family = name.split(".")[0]
@@ -323,7 +393,17 @@ def build_model(args: Namespace, default_model: str, checkpoint: Checkpoint | No
         # Weights of another plan on the same backbone go on with this one's, if the learned parts are the same.
         replaced = (*PLAN, *SINGLE) if checkpoint.name != name else SINGLE if "prune" in given else ()
         given = {size: value for size, value in checkpoint.sizes.items() if size in known and size not in replaced} | given
-    return create_model(name, **given)
+    model = create_model(name, **given)
+    if args.n_joints not in (None, model.joints):
+        raise InputError(f"--n_joints is {args.n_joints}, but {name} is for {model.joints} joints; leave it out")
+    if args.out_joints not in (None, model.joints):
+        raise InputError(f"--out_joints is {args.out_joints}, but the input has {model.joints} joints; they must be the same")
+    if in_channels not in (None, model.in_channels) and checkpoint is None:
+        raise InputError(
+            f"--recipe {args.recipe} gives {in_channels} numbers for a joint, but {name} takes {model.in_channels}; "
+            "let its builder have the size in_channels"
+        )
+    return model
 
 
 def _normaliser(args: Namespace, recipe: Recipe, model: PoseTransformer, checkpoint: Checkpoint | None, data: Data) -> Normaliser:
@@ -365,7 +445,7 @@ def _dataset(args: Namespace, data: Data, model: PoseTransformer, normaliser: No
     flipped, reversed_ = augment or (False, False)
     return PoseDataset(
         data.sequences, data.skeleton, normaliser, model.frames, stride,
-        flipped=flipped, reversed_=reversed_, subset=args.subset, downsample=args.downsample,
+        flipped=flipped, reversed_=reversed_, subset=args.subset, downsample=args.downsample, consume=True,
     )  # fmt: skip
 
 

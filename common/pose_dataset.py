@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import contextlib
+import multiprocessing
+import signal
+import threading
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -32,11 +36,13 @@ class PoseDataset(Dataset):
 
     The frames of all sequences, and where mirror images are asked for those too, stand in one array each, and a batch is one
     gather from it: no item copies or changes a sequence. Item numbers run over the windows of the first version, then of the next.
+
+    consume: whether `sequences` is emptied, each going as soon as it is copied, so that nothing is in memory twice.
     """
 
     def __init__(
         self,
-        sequences: Sequence[PoseSequence],
+        sequences: list[PoseSequence],
         skeleton: Skeleton,
         normaliser: Normaliser,
         frames: int,
@@ -46,27 +52,39 @@ class PoseDataset(Dataset):
         reversed_: bool = False,
         subset: float = 1.0,
         downsample: int = 1,
+        consume: bool = False,
     ) -> None:
         cuts = [subsample(len(sequence), subset, downsample) for sequence in sequences]
-        pairs = [(sequence, cut) for sequence, cut in zip(sequences, cuts, strict=True) if cut.stop > cut.start]
-        if not pairs:
+        kept = [number for number, cut in enumerate(cuts) if cut.stop > cut.start]
+        if not kept:
             raise InputError(f"no sequence has a frame left with --subset {subset} and --downsample {downsample}; raise or lower them")
-        self.actions = [sequence.action for sequence, _ in pairs]
+        self.actions = [sequences[number].action for number in kept]
         self.mirrored = skeleton.mirrored
         self.versions = VERSIONS[flipped, reversed_]
-        self.pose_2d = np.concatenate([normaliser.apply(s.pose_2d[cut], s.size) for s, cut in pairs])  # (total, J, in_channels)
-        self.pose_3d = np.concatenate([s.pose_3d[cut] for s, cut in pairs])  # (total, J, 3)
-        self.total = len(self.pose_3d)
-        if flipped:  # (2 x total, J, ...): the mirror images follow
-            self.pose_2d, self.pose_3d = (
-                np.concatenate([pose, flip(torch.from_numpy(pose), self.mirrored).numpy()]) for pose in (self.pose_2d, self.pose_3d)
-            )
-        self.length = np.array([len(range(cut.start, cut.stop, cut.step)) for _, cut in pairs])  # (S,)
+        self.length = np.array([len(range(cuts[number].start, cuts[number].stop, downsample)) for number in kept])  # (S,)
         self.offset = np.cumsum(self.length) - self.length  # (S,)
+        self.total = int(self.length.sum())
+        rows = self.total * (2 if flipped else 1)  # the mirror images follow
+        self.pose_2d = np.empty((rows, skeleton.joints, normaliser.in_channels), np.float32)
+        self.pose_3d = np.empty((rows, skeleton.joints, 3), np.float32)
+        self._fill(sequences if consume else list(sequences), cuts, normaliser, flipped)
         bounds = [window_bounds(length, frames, stride) for length in self.length]
         self.start = np.concatenate([b[:, 0] for b in bounds])  # (N,) first frame within the sequence; may be negative
-        self.sequence = np.repeat(np.arange(len(pairs)), [len(b) for b in bounds])  # (N,)
+        self.sequence = np.repeat(np.arange(len(kept)), [len(b) for b in bounds])  # (N,)
         self.frames = frames
+
+    def _fill(self, sequences: list[PoseSequence], cuts: list[slice], normaliser: Normaliser, flipped: bool) -> None:
+        """Copy the frames of each sequence, and their mirror images, to their rows, and drop it; from the last to the first."""
+        last = self.total
+        for cut in reversed(cuts):
+            sequence = sequences.pop()
+            pose_2d = normaliser.apply(sequence.pose_2d[cut], sequence.size)  # (L, J, in_channels)
+            first = last - len(pose_2d)
+            for poses, pose in ((self.pose_2d, pose_2d), (self.pose_3d, sequence.pose_3d[cut])):
+                poses[first:last] = pose
+                if flipped:
+                    poses[self.total + first : self.total + last] = flip(torch.from_numpy(poses[first:last]), self.mirrored).numpy()
+            last = first
 
     @property
     def windows(self) -> int:
@@ -108,10 +126,54 @@ class BatchOrder(Sampler):
             yield order[start : start + self.batch_size]
 
 
-def loader(dataset: PoseDataset, order: BatchOrder, workers: int, device: torch.device) -> DataLoader:
-    """Batches in `order`. On a CPU the training process itself cuts them, which is faster than handing them over."""
-    workers = 0 if device.type == "cpu" else workers
-    # A generator of its own: every iterator draws a number from it, and the model's random numbers must not depend on how often one began.
-    return DataLoader(
-        dataset, sampler=order, batch_size=None, num_workers=workers, pin_memory=device.type == "cuda", generator=torch.Generator()
-    )
+class LoaderDied(InputError):
+    """A loader process was killed, or ended by itself."""
+
+
+DEFAULT_WORKERS = 8
+"""Loader processes where a device computes; on a CPU the training process itself cuts faster than others hand over."""
+
+
+def loader(dataset: Dataset, order: BatchOrder, workers: int | None, device: torch.device) -> Iterator[Batch]:
+    """Batches in `order`, cut by so many processes; 0: by this one; None: as is fastest with the device.
+
+    Raises LoaderDied where a batch is asked for and such a process is dead.
+    """
+    if workers is None:
+        workers = 0 if device.type == "cpu" else DEFAULT_WORKERS
+    others = set(multiprocessing.active_children())
+    with _dead_children_ignored():
+        # A generator of its own: every iterator draws a number from it, and the model's must not depend on how often one began.
+        batches = iter(
+            DataLoader(
+                dataset, sampler=order, batch_size=None, num_workers=workers, pin_memory=device.type == "cuda", generator=torch.Generator()
+            )
+        )
+    processes = set(multiprocessing.active_children()) - others
+    try:
+        yield from batches
+    except RuntimeError as error:
+        dead = [process for process in processes if process.exitcode]
+        if not dead:
+            raise
+        raise LoaderDied(_last_words(dead[0])) from error
+
+
+@contextlib.contextmanager
+def _dead_children_ignored() -> Iterator[None]:
+    """Take back the handler that a DataLoader sets up in the block: it raises wherever the program is when a loader process dies,
+    amid a step or a save too. Asking for the next batch tells as well, some seconds later."""
+    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "SIGCHLD"):
+        yield  # no handler is set up here
+        return
+    previous = signal.getsignal(signal.SIGCHLD)
+    yield
+    signal.signal(signal.SIGCHLD, previous)
+
+
+def _last_words(process: multiprocessing.process.BaseProcess) -> str:
+    if process.exitcode > 0:
+        return f"loader process {process.pid} ended with exit code {process.exitcode}; see what it says above, or give --workers 0"
+    name = signal.Signals(-process.exitcode).name
+    why = {"SIGKILL": ", as where memory runs out", "SIGBUS": ", as where shared memory (/dev/shm) is full"}.get(name, "")
+    return f"loader process {process.pid} was killed by {name}{why}; give fewer --workers, or 0"

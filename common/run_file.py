@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
-from common.arguments import SIZE_FLAGS, Parser
+from common.arguments import Parser
 from common.checkpoint import BEST, LAST, Checkpoint, checkpoint_in, load_state, load_weights, save_checkpoint
 from common.compute import Compute
 from common.errors import InputError
@@ -25,8 +25,9 @@ from common.recipes import Recipe
 from common.schema import shown
 from common.torch_file import described, read_torch_file
 from model import PoseTransformer
+from model.flags import size_flags
 
-OF_ONE_CALL = {"resume", "test", "train", "results", "allow_unexpected"}
+OF_ONE_CALL = {"resume", "test", "train", "results", "allow_unexpected", "workers"}
 """Flags that say what one call does, not what the run is: they are not part of it."""
 _FIELDS = ("model", "name", "sizes", "normaliser", "optimizer", "scaler", "progress", "arguments", "rng")
 _CUDA_STATE = 16  # bytes
@@ -52,11 +53,16 @@ class Progress:
 _WHOLE = {"epoch": 1, "step": 0, "windows": 0}
 """Whole numbers of the progress, and the least that each may be."""
 _ROW = {"epoch", "lr", "loss", "mpjpe", "p_mpjpe"}
+_FAR = 1e12
+"""Above every loss, and every error in mm."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run as it was read. arguments: the flags that it was started with. `restore` checks optimizer, scaler, mean."""
+    """A run as it was read. arguments: the flags that it was started with. recipe: `Recipe.settings`, None in older files.
+
+    optimizer, scaler and mean are checked by `restore`.
+    """
 
     file: Path
     checkpoint: Checkpoint
@@ -66,11 +72,27 @@ class Run:
     optimizer: object
     scaler: object
     mean: object
+    recipe: Mapping[str, object] | None
 
     @property
     def folder(self) -> Path:
         """The folder of the run."""
         return self.file.parent
+
+    def check_recipe(self, recipe: Recipe) -> None:
+        """Raise InputError where the file says that the run is trained by another recipe."""
+        saved, own = self.recipe or {}, recipe.settings()
+        name = saved.get("name", recipe.name)
+        if not _same(name, recipe.name):
+            raise InputError(
+                f"{self.file}: is trained by the recipe {described(name)}, not {recipe.name}; go on with the entry script that began it"
+            )
+        other = [key for key in own if saved and not _same(saved.get(key), own[key])]
+        if other:
+            raise InputError(
+                f"{self.file}: is trained with {other[0]} {described(saved.get(other[0]))}, but the recipe {recipe.name} has "
+                f"{own[other[0]]}; go on with the version that began it, or start a new run with --previous_dir"
+            )
 
     def restore(
         self,
@@ -82,6 +104,8 @@ class Run:
         compute: Compute,
     ) -> None:
         """Put back into what was built by the run's arguments what `write_run` wrote, random numbers included."""
+        if self.recipe is None:
+            print(f"remark: {self.file} does not say its recipe; its optimizer must be that of {recipe.name}")
         load_weights(model, self.checkpoint)
         optimizer.load_state_dict(_optimizer_state(self.file, optimizer, recipe, self.optimizer))
         scaler.load_state_dict(_scaler_state(self.file, scaler, self.scaler))
@@ -103,10 +127,11 @@ def write_run(
     mean: AveragedModel | None,
     progress: Progress,
     args: Namespace,
-    compute: Compute,
+    recipe: Recipe,
+    random: dict[str, object],
     **more: object,
 ) -> None:
-    """Write everything that going on exactly from here takes."""
+    """Write everything that going on exactly from here takes. random: `random_state` at that moment."""
     arguments = {key: value for key, value in vars(args).items() if key not in OF_ONE_CALL}
     save_checkpoint(
         folder / LAST,
@@ -115,14 +140,22 @@ def write_run(
         optimizer=optimizer.state_dict(),
         scaler=scaler.state_dict(),
         progress={**asdict(progress), "best_name": Path(progress.best_name).name},
-        arguments={**arguments, "model": model.name, **{size: model.sizes.get(size) for size in SIZE_FLAGS}},
-        rng={
-            "cpu": torch.get_rng_state(),
-            "cuda": torch.cuda.get_rng_state_all() if compute.device.type == "cuda" else [],
-        },
+        arguments={**arguments, "model": model.name, **{size: model.sizes.get(size) for size in size_flags()}},
+        recipe=recipe.settings(),
+        rng=random,
         mean=None if mean is None else mean.state_dict(),
         **more,
     )
+
+
+def random_state(compute: Compute) -> dict[str, object]:
+    """The state of PyTorch's random numbers."""
+    return {"cpu": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state_all() if compute.device.type == "cuda" else []}
+
+
+def run_file(path: str | Path) -> Path:
+    """The last.pt of a run: that of a folder, or the file itself."""
+    return Path(path) / LAST if Path(path).is_dir() else Path(path)
 
 
 def read_run(path: str | Path, parser: Parser) -> Run:
@@ -130,23 +163,27 @@ def read_run(path: str | Path, parser: Parser) -> Run:
 
     Raises InputError that names the field where one is missing or not what `write_run` writes.
     """
-    file = Path(path) / LAST if Path(path).is_dir() else Path(path)
+    file = run_file(path)
     content = read_torch_file(file)
     missing = [name for name in _FIELDS if not isinstance(content, dict) or name not in content]
     if missing:
         lacks = f"is no run that can be resumed (it lacks {', '.join(missing)})"
         raise InputError(f"{file}: {lacks}; give the {LAST} of a run, or use --previous_dir")
     checkpoint = checkpoint_in(file, content)
-    arguments = _arguments(file, content["arguments"], parser)
-    said = {"model": checkpoint.name, **{size: checkpoint.sizes.get(size) for size in SIZE_FLAGS}}
+    sizes = {size: checkpoint.sizes.get(size) for size in size_flags()}
+    arguments = {**sizes, **_arguments(file, content["arguments"], parser)}  # of a file from before a size was a flag, too
+    said = {"model": checkpoint.name, **sizes}
     joints = checkpoint.sizes.get("joints")
     other = [name for name, value in said.items() if arguments.get(name) != value]
     other += [name for name in ("n_joints", "out_joints") if arguments.get(name) not in (None, joints)]
     if other:
         raise _wrong(file, f"arguments: {', '.join(other)}", "is not that of the model in the file")
+    recipe = content.get("recipe")
+    if recipe is not None and not isinstance(recipe, Mapping):
+        raise _wrong(file, "recipe", "is no recipe")
     progress, random = _progress(file, content["progress"]), _random(file, content["rng"])
     state = content["optimizer"], content["scaler"], content.get("mean")
-    return Run(file, checkpoint, arguments, progress, random, *state)
+    return Run(file, checkpoint, arguments, progress, random, *state, recipe)
 
 
 def _wrong(file: Path, where: str, what: str) -> InputError:
@@ -196,8 +233,11 @@ def _progress(file: Path, saved: object) -> Progress:
     whole = isinstance(rows, list) and all(isinstance(row, dict) and set(row) == _ROW for row in rows)
     if not whole or len(rows) > saved["epoch"]:
         raise _wrong(file, "progress: history", "is not a row for every epoch that is done")
-    if not all(map(_finite, (value for row in rows for value in row.values()))):
-        raise _wrong(file, "progress: history", "holds values that are not finite numbers")
+    for row in rows:
+        numbers = (row["lr"], row["loss"], row["mpjpe"], row["p_mpjpe"])
+        done = type(row["epoch"]) is int and 1 <= row["epoch"] <= saved["epoch"]
+        if not done or not all(_finite(value) and 0 <= value < _FAR for value in numbers):
+            raise _wrong(file, "progress: history", "holds values that are no losses and errors of its epochs")
     name = Path(saved["best_name"]).name
     return Progress(**{**saved, "best_name": str(file.parent / name) if BEST.fullmatch(name) else ""})
 
@@ -233,7 +273,10 @@ def _optimizer_state(file: Path, optimizer: torch.optim.Optimizer, recipe: Recip
     for group, mine in zip(groups, own, strict=True):
         other = [key for key in mine if key != "lr" and not _same(group.get(key, mine[key]), mine[key])]
         if other or not _finite(group.get("lr")):
-            raise _wrong(file, f"optimizer: {', '.join(other) or 'lr'}", "is not that of this run's optimizer")
+            raise InputError(
+                f"{file}: its optimizer ({', '.join(other) or 'lr'}) is not that of the recipe {recipe.name}; go on with the entry "
+                f"script that began the run, or take an older copy of the file"
+            )
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     kept = _kept(recipe)
     if not isinstance(state, Mapping) or any(type(key) is not int or not 0 <= key < len(parameters) for key in state):

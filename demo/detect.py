@@ -38,6 +38,12 @@ class Detector(Protocol):
         P may be 0, and who is first may change from picture to picture.
         """
 
+    def reset(self) -> None:
+        """Forget who was seen where: the next picture is of another scene."""
+
+    def close(self) -> None:
+        """Give back the threads and the memory; nothing is detected after this."""
+
 
 class Region(NamedTuple):
     """A square of the picture in which to look for one person's joints: centre and side in pixels, turn in radians (clockwise)."""
@@ -142,36 +148,55 @@ class MediaPipeDetector:
         self._time = self._found_at = -math.inf
         self._searched = 0  # times
         self._rect = importlib.import_module("mediapipe.framework.formats.rect_pb2").NormalizedRect
-        black = np.zeros((64, 64, 3), np.uint8)
         # A graph does one thing at a time; several people, and the squares of a search, share a few of each kind. One person alone has a
         # graph that runs on several cores, which makes no difference to the result.
         self._workers = ThreadPoolExecutor(PARALLEL, thread_name_prefix="mediapipe")
         self._finders, self._lookers, self._alone = SimpleQueue(), SimpleQueue(), SimpleQueue()
         with _quiet():  # what the library has to say comes with the first picture
-            for _ in range(PARALLEL):
-                self._finders.put(_graph(_FIND))
-            for _ in range(PARALLEL):  # the queue brings each graph once
-                self._find_in(black, (0, 0, 64, 64))
             try:
-                whole = SimpleQueue()
-                whole.put(_graph(_LOOK, path))
-                self._look(whole, black, Region(32, 32, 64, 0))  # what is no such model is found out before it is taken apart
-                with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:  # a graph reads its file at the first picture
-                    lean = _without_silhouette(path, Path(folder) / path.name)
-                    several = PARALLEL if path.stat().st_size > LARGE else max(1, PARALLEL - 1)
-                    for graphs, threads in [(self._lookers, 1)] * PARALLEL + [(self._alone, several)]:
-                        graphs.put(_graph(_LOOK, lean, threads))
-                    for graphs in [self._lookers] * PARALLEL + [self._alone]:
-                        self._look(graphs, black, Region(32, 32, 64, 0))
-            except (RuntimeError, ValueError) as error:
-                raise InputError(f"{path}: is no pose landmark model of mediapipe ({_line(error)[:120]}); give another") from error
+                self._make_graphs(path)
+            except BaseException:
+                self.close()
+                raise
+
+    def _make_graphs(self, path: Path) -> None:
+        """Fill the queues. path: of the landmark model."""
+        black = np.zeros((64, 64, 3), np.uint8)
+        for _ in range(PARALLEL):
+            self._finders.put(_graph(_FIND))
+        for _ in range(PARALLEL):  # the queue brings each graph once
+            self._find_in(black, (0, 0, 64, 64))
+        try:
+            self._alone.put(_graph(_LOOK, path))
+            self._look(self._alone, black, Region(32, 32, 64, 0))  # what is no such model is found out before it is taken apart
+            self._alone.get().close()
+            with _temporary_file(_without_silhouette(path), path.name) as lean:  # a graph reads its file at the first picture
+                several = PARALLEL if path.stat().st_size > LARGE else max(1, PARALLEL - 1)
+                for graphs, threads in [(self._lookers, 1)] * PARALLEL + [(self._alone, several)]:
+                    graphs.put(_graph(_LOOK, lean, threads))
+                for graphs in [self._lookers] * PARALLEL + [self._alone]:
+                    self._look(graphs, black, Region(32, 32, 64, 0))
+        except (RuntimeError, ValueError) as error:
+            raise InputError(f"{path}: is no pose landmark model of mediapipe ({_line(error)[:120]}); give another") from error
+
+    def reset(self) -> None:
+        """As `Detector.reset`."""
+        self._people, self._found_at = [], -math.inf
+
+    def close(self) -> None:
+        """As `Detector.close`."""
+        self._workers.shutdown(cancel_futures=True)
+        for graphs in (self._finders, self._lookers, self._alone):
+            while not graphs.empty():
+                with contextlib.suppress(RuntimeError, ValueError):  # it has failed already, and said so
+                    graphs.get().close()
 
     def detect(self, frame: np.ndarray, time: float) -> np.ndarray:
         """As `Detector.detect`; (P, 33, 3), who is seen longest first."""
         if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8:
             raise ValueError(f"a frame is {frame.dtype} {frame.shape}, not uint8 (H, W, 3)")
         if not 0 <= time - self._time <= FORGET:
-            self._people, self._found_at = [], -math.inf
+            self.reset()
         self._time = time
         height, width = frame.shape[:2]
         side = max(min(height, width), max(height, width) // 4)
@@ -353,8 +378,8 @@ def _graph(text: str, model: Path | None = None, threads: int = 1) -> Any:
     return base.SolutionBase(graph_config=config, side_inputs={} if model is None else {"model_complexity": 1})  # 1: full
 
 
-def _without_silhouette(model: Path, into: Path) -> Path:
-    """Write a landmark model without what finds the person's silhouette, up to a third of its time, for which nobody here asks.
+def _without_silhouette(model: Path) -> bytes:
+    """A landmark model without what finds the person's silhouette, up to a third of its time, for which nobody here asks.
 
     The rest is as it was, to the bit. The graph wants as many outputs as before: the score stands in for the silhouette.
     """
@@ -372,8 +397,25 @@ def _without_silhouette(model: Path, into: Path) -> Path:
             operators.append(operator)
     graph.operators = operators[::-1]
     builder.Finish(whole.Pack(builder), b"TFL3")
-    into.write_bytes(builder.Output())
-    return into
+    return bytes(builder.Output())
+
+
+@contextlib.contextmanager
+def _temporary_file(data: bytes, name: str) -> Iterator[Path]:
+    """The path of a file that is there while the block runs. Raises InputError where the system's temporary folder does not take it."""
+    with contextlib.ExitStack() as closing:
+        try:
+            folder = closing.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True))
+            path = Path(folder) / name
+            path.write_bytes(data)
+        except OSError as error:
+            raise _no_temporary_folder(error) from error
+        yield path
+
+
+def _no_temporary_folder(error: OSError) -> InputError:
+    folder = tempfile.tempdir or "the temporary folder"
+    return InputError(f"{folder}: cannot be written ({error.strerror or error}); make room, or name another folder by the variable TMPDIR")
 
 
 @contextlib.contextmanager
@@ -382,7 +424,11 @@ def _quiet() -> Iterator[None]:
     afterwards, unless an InputError says it."""
     sys.stderr.flush()
     said = True
-    with tempfile.TemporaryFile() as file:
+    with contextlib.ExitStack() as closing:
+        try:
+            file = closing.enter_context(tempfile.TemporaryFile())
+        except OSError as error:
+            raise _no_temporary_folder(error) from error
         stderr = os.dup(2)
         os.dup2(file.fileno(), 2)
         try:

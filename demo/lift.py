@@ -9,6 +9,8 @@ from common.lifting import Lifter
 
 LONGEST_GAP = 0.5
 """Seconds without the person that are bridged by interpolation."""
+SLOWEST = 1.0
+"""Pictures that come slower are lifted as if so many came a second: what happens between them cannot be seen."""
 
 
 def bridge(keypoints: np.ndarray, fps: float) -> tuple[np.ndarray, np.ndarray, list[slice]]:
@@ -69,7 +71,7 @@ def lift_people(
     for person, clip in enumerate(keypoints):
         filled, valid[person], runs = bridge(clip, fps)
         for run in runs:
-            pose = lifter(filled[run], size, fps, height)
+            pose = lifter(filled[run], size, max(fps, SLOWEST), height)
             if smooth:
                 pose = (one_euro(pose, fps) + one_euro(pose[::-1], fps)[::-1]) / 2
             poses[person, run] = pose

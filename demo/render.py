@@ -84,17 +84,23 @@ def place_people(
     """Offsets (P, T, 3) float32 in metres that stand root-relative people (P, T, 17, 3) on the ground y = 0, in a row.
 
     keypoints_2d (P, T, 17, 2 or 3): people stand in the order in which they are in the picture, from left to right; None: in the
-    order given. Their distances are not estimated: neighbours are APART. fix_z: see `ground_height`.
+    order given. Their distances are not estimated: neighbours are APART. People who are never there together, as those of two
+    scenes, may have the same place. fix_z: see `ground_height`.
     """
     people, frames = poses_3d.shape[:2]
+    valid = np.asarray(valid, bool)
     offsets = np.zeros((people, frames, 3), np.float32)
     across = np.arange(people, dtype=np.float64)
     if keypoints_2d is not None:
         for person in range(people):
-            seen = keypoints_2d[person, np.asarray(valid[person], bool), 0, 0]
+            seen = keypoints_2d[person, valid[person], 0, 0]
             across[person] = np.median(seen) if len(seen) else np.inf
-    for place, person in enumerate(np.argsort(across, kind="stable")):
-        offsets[person, :, 0] = (place - (people - 1) / 2) * APART
+    place = np.zeros(people, int)
+    order = np.argsort(across, kind="stable")
+    for number, person in enumerate(order):
+        place[person] = max((place[other] + 1 for other in order[:number] if (valid[other] & valid[person]).any()), default=0)
+    for person in range(people):
+        offsets[person, :, 0] = (place[person] - place.max() / 2) * APART
         offsets[person, :, 1] = -ground_height(poses_3d[person], valid[person], fps, fix_z)
     return offsets
 

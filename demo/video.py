@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import math
 import os
 import re
@@ -23,17 +22,17 @@ from av.stream import Disposition
 from av.video.reformatter import VideoReformatter
 
 from common.errors import InputError
-from common.files import replacing
+from common.files import FULL, replacing
 
 VIDEOS = Path(__file__).resolve().parent / "video"
-IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
-SLOWEST, FASTEST = 1, 240  # frames per second: a rate outside is a fault of the file, or a show of slides
+IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
+TIFF = (".tif", ".tiff")
+SLOWEST, FASTEST = 1, 240  # frames per second: a rate outside may be a fault of the file, and is measured
 DEFAULT_FPS = 30  # where neither the file nor the camera knows
 # FFmpeg also draws text as pictures; nobody who gives a text file means that.
 _TEXT_FORMATS = ("tty", "bin", "xbin", "adf", "idf")
 _COPIED_SOUND = ("aac", "mp3", "opus")  # codecs that fit into MP4 and that browsers play
 _AAC_RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000)  # Hz
-_DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _LONGEST_PAUSE = 10.0  # seconds between two frames: a longer step, beyond the file's own length, is a broken clock
 _BROKEN_STEP = 1.0  # seconds backwards: a smaller step is jitter, a larger one a broken clock
 _LEAD = 0.5  # seconds by which sound is written before the pictures, so that players need not seek
@@ -93,16 +92,29 @@ def open_video(
     Raises InputError where there is no such file, it is not a video, none of its frames can be decoded, a folder has no
     images, or these cannot be read or differ in size.
     """
-    name = str(source)
-    if re.fullmatch(r"[0-9]+", name):
-        path = Path(folder) / f"camera{name}_{time.strftime('%Y%m%d_%H%M%S')}.mp4"
-        return _open_file(record_camera(int(name), seconds, path))
-    path = Path(source)
-    if not os.path.exists(path) and path.name == name:  # Path.exists raises errors, for names that are too long and others
-        path = Path(folder) / name
-    if not name or not os.path.exists(path):
-        raise InputError(f"{name or 'no name'}: there is no such file, here or in {folder}; give a video or a folder of images")
+    path, camera = find_source(source, folder)
+    if camera is not None:
+        record_camera(camera, seconds, path)
     return _open_images(path, fps) if path.is_dir() else _open_file(path)
+
+
+def find_source(source: str | Path, folder: str | Path = VIDEOS) -> tuple[Path, int | None]:
+    """The path that `open_video` reads for a source, and None; for a camera the new file in `folder` that it would be recorded
+    to, and its number. Raises InputError where there is no such file.
+    """
+    name, folder = str(source), Path(folder)
+    # os.path's functions, since those of Path raise errors for names that are too long and others.
+    for path in [Path(name), folder / name] if len(Path(name).parts) == 1 else [Path(name)]:
+        if name and os.path.exists(path):
+            if not os.path.isdir(path) and not os.path.isfile(path):
+                raise InputError(f"{path}: is neither a file nor a folder; give a video or a folder of images")
+            return path, None
+    if re.fullmatch(r"[0-9]{1,9}", name):
+        path = folder / f"camera{name}_{time.strftime('%Y%m%d_%H%M%S')}.mp4"
+        while path.exists():
+            path = path.with_stem(path.stem + "_")
+        return path, int(name)
+    raise InputError(f"{name or 'no name'}: there is no such file, here or in {folder}; give a video or a folder of images")
 
 
 def _open_file(path: Path) -> VideoReader:
@@ -135,7 +147,10 @@ class _VideoFile:
             if first is None:
                 raise InputError(f"{path}: no frame of it can be decoded, it is empty or damaged; record, download or copy it again")
             self.has_audio = sound is not None
-            self.fps = _rate(stream)
+            rate = stream.average_rate or stream.guessed_rate
+            if not (rate and SLOWEST <= rate <= FASTEST):
+                rate = self._measured_rate(rate)
+            self.fps = simple_rate(rate)
             self.duration = _duration(container, stream)
             self.matrix = _display_matrix(first)
             aspect = stream.sample_aspect_ratio or 1
@@ -143,6 +158,21 @@ class _VideoFile:
         self.size = stored[::-1] if _lies_on_its_side(self.matrix) else stored  # with square pixels, upright
         # What players take for the colours of a file that does not say: HD is BT.709, smaller pictures are BT.601.
         self.colours = "ITU709" if min(stored) >= 720 else "ITU601"
+
+    def _measured_rate(self, claimed: Fraction | None) -> Fraction | float:
+        """Frames per second as the times of the packets show them; as the file claims, where these bear it out or are not there."""
+        with _opened(self.path) as container:
+            stream = _video_stream(container)
+            with contextlib.suppress(av.FFmpegError):  # up to a fault
+                times = []
+                for packet in container.demux(stream):
+                    times += [] if packet.pts is None else [_seconds(packet.pts, stream.time_base)]
+        steps = np.diff(np.unique(times))
+        steps = steps[steps <= max(_LONGEST_PAUSE, np.median(steps))] if len(steps) else steps  # a longer one is a broken clock
+        if not len(steps):
+            return claimed or DEFAULT_FPS
+        rate = float(1 / steps.mean())
+        return claimed if claimed and abs(rate / claimed - 1) < 0.1 else rate  # files round their times
 
     def pictures(self, size: tuple[int, int]) -> Iterator[np.ndarray]:
         """Yield pictures of `size` (W, H) as (H, W, 3) uint8 BGR, upright, at self.fps."""
@@ -180,7 +210,7 @@ class _VideoFile:
                     shown = max(shown, stamp - offset)
                 lasts = _seconds(frame.duration or None, stream.time_base) or period
                 count += 1
-                yield frame, shown, min(lasts, longest)
+                yield frame, shown, max(period, min(lasts, longest))  # the last one may claim to be over at once
 
     def _warn(self, count: int, until: float) -> None:
         if self.warned:
@@ -194,12 +224,12 @@ class _VideoFile:
 def _opened(path: Path) -> Iterator[InputContainer]:
     """Yield the file opened by FFmpeg, which may read no other file and no network. Raises InputError where it cannot be read."""
     try:
-        container = av.open(str(path.absolute()), container_options={"protocol_whitelist": "file"}, metadata_errors="replace")
-    except (PermissionError, FileNotFoundError, IsADirectoryError) as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); give a file that you may read") from error
-    except av.FFmpegError as error:
         with open(path, "rb") as file:
             start = file.read(8)
+        container = av.open(str(path.absolute()), container_options={"protocol_whitelist": "file"}, metadata_errors="replace")
+    except OSError as error:  # some of FFmpeg's are such
+        raise InputError(f"{path}: cannot be read ({error.strerror}); give a file that you may read") from error
+    except av.FFmpegError as error:
         if start[4:] in (b"ftyp", b"wide", b"mdat"):  # MP4, QuickTime
             what = "cannot be read, it was cut off before its index (moov), which is written last; record or copy it again"
         else:
@@ -241,24 +271,28 @@ def _decode(container: InputContainer, stream: av.VideoStream) -> Generator[av.V
     with contextlib.suppress(av.FFmpegError):
         yield from stream.decode(None)
     if container.duration is not None and end > -math.inf:
-        expected = ((container.start_time or 0) + container.duration) / av.time_base
+        expected = (_start(container) + container.duration) / av.time_base
         damaged |= end < expected - 1  # a second: many files do not know their length better
     return damaged
+
+
+def _start(container: InputContainer) -> int:
+    """Where the time of which the file says the length begins, microseconds: in Matroska and WebM at 0, wherever the pictures begin."""
+    return 0 if "matroska" in container.format.name else container.start_time or 0
 
 
 def _seconds(ticks: int | None, base: Fraction | None) -> float | None:
     return None if ticks is None or base is None else float(ticks * base)
 
 
-def _rate(stream: av.VideoStream) -> Fraction:
-    """Frames per second: the average, or FFmpeg's guess, held within what a video can have."""
-    rate = stream.average_rate or stream.guessed_rate or DEFAULT_FPS
-    return simple_rate(min(max(rate, SLOWEST), FASTEST))
-
-
 def simple_rate(fps: float | Fraction) -> Fraction:
-    """`fps` as a fraction that every player can count in: exact for 25, 30000/1001 and the like, else within 0.0005."""
-    return Fraction(fps).limit_denominator(1001)
+    """`fps` as a fraction that every player can count in: exact for 25, 30000/1001, 1/2 and the like, else within 0.0005.
+
+    Raises InputError for a rate that no video can have.
+    """
+    if not 0.001 <= fps <= 1e6:
+        raise InputError(f"{float(fps):g} frames per second are no rate of a video; give 0.001 to 1,000,000")
+    return Fraction(fps).limit_denominator(1001) if fps >= 1 else 1 / Fraction(1 / Fraction(fps)).limit_denominator(1001)
 
 
 def _duration(container: InputContainer, stream: av.VideoStream) -> float | None:
@@ -270,7 +304,7 @@ def _duration(container: InputContainer, stream: av.VideoStream) -> float | None
         length = int(tag[1]) * 3600 + int(tag[2]) * 60 + float(tag[3])
         length -= _seconds(stream.start_time, stream.time_base) or 0.0  # the tag is the time of the end
     else:
-        length = (container.duration or 0) / av.time_base
+        length = ((container.duration or 0) + _start(container) - (container.start_time or 0)) / av.time_base
     return length if length > 0 else None
 
 
@@ -355,8 +389,11 @@ def _natural(path: Path) -> tuple[list[str | int], str]:
 def _read_image(path: Path, first: Path | None = None, size: tuple[int, int] | None = None) -> np.ndarray:
     """A picture (H, W, 3) uint8 BGR, upright. Raises InputError where it cannot be read or is not of `size`, that of `first`."""
     picture = None
-    with contextlib.suppress(OSError, cv2.error):
-        picture = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)  # cv2.imread fails on some names on Windows
+    with contextlib.suppress(OSError, cv2.error), _quiet_opencv():
+        data = np.fromfile(path, np.uint8)  # cv2.imread fails on some names on Windows
+        picture = cv2.imdecode(data, cv2.IMREAD_COLOR)
+        if path.suffix.lower() in TIFF and picture is not None and cv2.imdecodemulti(data, cv2.IMREAD_COLOR, range=(1, 2))[1]:
+            raise InputError(f"{path}: holds several pages; save each page as an image of its own")
     if picture is None:
         raise InputError(f"{path}: cannot be read as an image; repair it or take it out of the folder")
     height, width = picture.shape[:2]
@@ -367,22 +404,31 @@ def _read_image(path: Path, first: Path | None = None, size: tuple[int, int] | N
     return picture
 
 
+@contextlib.contextmanager
+def _quiet_opencv() -> Iterator[None]:
+    """Keep off stderr what OpenCV says in passing: where something fails, a sentence says it."""
+    level = cv2.utils.logging.getLogLevel()
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    try:
+        yield
+    finally:
+        cv2.utils.logging.setLogLevel(level)
+
+
 # Cameras ---------------------------------------------------------------------------------------------------------------------
 
 
 def record_camera(number: int, seconds: float | None, path: str | Path) -> Path:
-    """Record camera `number` into the MP4 file `path`, which is returned: for `seconds`, or until q or Ctrl+C.
+    """Record camera `number` into the new MP4 file `path`, which is returned: for `seconds`, or until q or Ctrl+C.
 
     Where OpenCV has windows, the picture is shown in one, and q ends the recording there. Frames are written by the clock, as a
     camera's rate is not steady. There is no sound. Raises InputError where there is no such camera or it gives no picture, or
-    the file cannot be written.
+    the file is there already or cannot be written.
     """
-    level = cv2.utils.logging.getLogLevel()
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # the sentence below says it
-    try:
+    if os.path.lexists(path):
+        raise InputError(f"{path}: is there already; give the name of a new file")
+    with _quiet_opencv():
         camera = cv2.VideoCapture(number)
-    finally:
-        cv2.utils.logging.setLogLevel(level)
     window = f"camera {number}: q ends the recording"
     shows = True
     try:
@@ -510,7 +556,7 @@ class VideoWriter:
         try:
             yield
         except OSError as error:
-            if error.errno in _DISK_FULL:
+            if error.errno in FULL:
                 raise InputError(f"{self.path}: cannot be written, the disk is full; make room or choose another folder") from error
             raise InputError(f"{self.path}: cannot be written ({error.strerror}); choose another folder") from error
 

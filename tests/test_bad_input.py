@@ -105,6 +105,14 @@ SPOILT = {
     "NaN in 2D": (lambda p, d, m: put(d["S11"]["Walking"][2], (3, 5, 1), value=np.nan), ["cpn_ft", "S11", "Walking", "frame 3, joint 5"]),
     "infinity in 2D": (lambda p, d, m: put(d["S9"]["Walking"][0], (0, 0, 0), value=-np.inf), ["S9", "frame 0, joint 0"]),
     "NaN in 3D": (lambda p, d, m: put(p["S9"]["Sitting"], (4, 6, 2), value=np.nan), ["data_3d", "S9", "Sitting", "frame 4, joint 4"]),
+    "3D far away": (
+        lambda p, d, m: put(p["S9"]["Sitting"], (4, 6, 2), value=1e30),
+        ["data_3d", "S9", "Sitting", "frame 4, joint 4", "1e+30", "100000"],
+    ),
+    "2D far away": (
+        lambda p, d, m: put(d["S9"]["Sitting"][1], (4, 6, 1), value=-2e7),
+        ["cpn_ft", "S9", "Sitting", "frame 4, joint 6", "-2e+07", "1e+07"],
+    ),
     "2D too short": (lambda p, d, m: put(d["S9"]["Walking"], 1, value=d["S9"]["Walking"][1][:5]), ["S9", "Walking", "5 frames", "12"]),
     "2D of 16 joints": (lambda p, d, m: put(d["S9"]["Walking"], 1, value=d["S9"]["Walking"][1][:, :16]), ["S9", "Walking", "16"]),
     "2D of 4 axes": (lambda p, d, m: put(d["S9"]["Walking"], 0, value=np.zeros((12, 17, 4))), ["S9", "Walking", "(12, 17, 4)"]),
@@ -187,6 +195,7 @@ def test_training_needs_the_subjects_to_train_on(refused: Callable[..., str]) ->
 TINY = {
     "NaN in 2D": (lambda a: put(a["pose_2d_noisy"], (45, 2, 0), value=np.nan), ["P2", "Sitting", "pose_2d_noisy", "frame 2, joint 2"]),
     "NaN in 3D": (lambda a: put(a["pose_3d"], (80, 3, 0), value=np.nan), ["P3", "Walking", "pose_3d", "frame 6, joint 3"]),
+    "3D far away": (lambda a: put(a["pose_3d"], (2, 3, 2), value=-1e30), ["P1", "pose_3d", "frame 2, joint 3 is -1e+30", "100000"]),
     "another format": (lambda a: a.update(format=np.array("hot-motion 9")), ["format", "hot-motion 9"]),
     "a field missing": (lambda a: a.pop("length"), ["field length is missing"]),
     "2D missing": (lambda a: a.pop("pose_2d_noisy"), ["'noisy'", "gt"]),

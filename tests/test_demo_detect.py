@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import importlib.util
 import os
@@ -248,6 +249,59 @@ def test_mediapipe_refuses_other_models(capfd: pytest.CaptureFixture) -> None:
 
 
 @needs_mediapipe
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="no /proc")
+def test_a_detector_that_is_closed_gives_its_threads_back() -> None:
+    def threads() -> int:
+        return len(list(Path("/proc/self/task").iterdir()))
+
+    counts, picture = [], np.zeros((120, 200, 3), np.uint8)
+    for _ in range(3):
+        detector = detect.create_detector("mediapipe", "full")
+        detector.detect(picture, 0.0)
+        assert threads() >= 6
+        detector.close()
+        detector.close()  # again is fine
+        counts.append(threads())
+    assert counts[1:] == counts[:1] * 2  # the package itself keeps one from the first time
+
+
+@needs_mediapipe
+def test_after_a_reset_nobody_is_where_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
+    detector, searched = detect.create_detector("mediapipe", "full"), []
+    monkeypatch.setattr(detector, "_find_in", lambda picture, square: searched.append(square) or [])
+    monkeypatch.setattr(detector, "_look", lambda graphs, picture, region: pytest.fail("looked for somebody of the last scene"))
+    detector._people = [detect._Person(np.ones((33, 3), np.float32), detect.Region(50, 50, 80, 0))]
+    detector._time = 0.0
+    detector.reset()
+    assert detector.detect(np.zeros((90, 160, 3), np.uint8), 0.1).shape == (0, 33, 3)
+    assert len(searched) >= 3  # everywhere
+    detector.close()
+
+
+def test_a_full_temporary_folder_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def use() -> str:
+        with detect._temporary_file(b"model", "a.tflite") as path:
+            return path.read_bytes().decode()
+
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    assert use() == "model"
+    assert list(tmp_path.iterdir()) == []
+
+    def full(path: Path, data: bytes) -> None:
+        path.touch()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", full)
+        message = refusal(use)
+    assert f"{tmp_path}: cannot be written (No space left on device)" in message
+    assert "TMPDIR" in message
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))
+    assert "nowhere: cannot be written (No such file or directory)" in refusal(use)
+
+
+@needs_mediapipe
 def test_where_people_are_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     detector, searched = detect.create_detector("mediapipe", "full"), []
     region = detect.Region(50, 50, 80, 0)
@@ -284,7 +338,7 @@ needs_sample = pytest.mark.skipif("HOT_SAMPLE_VIDEO" not in os.environ, reason="
 def test_neither_the_silhouette_nor_threads_change_a_bit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(detect, "LARGE", 0)  # the first uses every core for one person
     detectors = [detect.create_detector("mediapipe", "full") for _ in range(2)]
-    monkeypatch.setattr(detect, "_without_silhouette", lambda model, into: model)
+    monkeypatch.setattr(detect, "_without_silhouette", Path.read_bytes)
     monkeypatch.setattr(detect, "PARALLEL", 1)
     detectors.append(detect.create_detector("mediapipe", "full"))
     detectors[1]._alone = detectors[1]._lookers

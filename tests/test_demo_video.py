@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import sys
 import weakref
@@ -16,7 +17,7 @@ import pytest
 
 from common.errors import InputError
 from demo import video
-from demo.video import VideoReader, VideoWriter, open_video, record_camera
+from demo.video import VideoReader, VideoWriter, find_source, open_video, record_camera
 
 SOUND_RATE = 48000
 
@@ -250,10 +251,37 @@ def test_a_variable_rate_becomes_constant_and_keeps_the_length(name: str, tmp_pa
         assert shown <= min(abs(stamp / 1000 - time) for stamp in stamps) + 2e-3  # the stamps of files are rounded
 
 
-def test_a_rate_that_no_video_has_is_capped(tmp_path: Path) -> None:
-    reader = open_video(make(tmp_path / "a.mkv", [bars(i) for i in range(20)], rate=1000, stamps=list(range(20))))
-    assert reader.fps == 240
-    assert len(list(reader)) == 5
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.avi"])
+@pytest.mark.parametrize("rate", [1000, 400, Fraction(1, 2), Fraction(1, 60)])
+def test_fast_and_slow_videos_keep_every_frame(rate: Fraction, name: str, tmp_path: Path) -> None:
+    reader = open_video(make(tmp_path / name, [bars(i) for i in range(20)], rate=rate))
+    assert (reader.fps, reader.frames) == (rate, 20)
+    assert [number(picture) for _, _, picture in reader] == list(range(20))
+    copy = open_video(write(tmp_path / "copy.mp4", pictures_of(reader.path), rate=reader.fps))
+    assert (copy.fps, [number(picture) for _, _, picture in copy]) == (rate, list(range(20)))
+
+
+def test_a_rate_that_a_file_makes_up_is_measured(tmp_path: Path) -> None:
+    """Browsers record WebM that claims 1,000 frames a second, which are the ticks of its clock."""
+    reader = open_video(make(tmp_path / "a.webm", [bars(i) for i in range(20)], codec="libvpx", rate=1000, stamps=list(range(0, 660, 33))))
+    assert reader.fps == pytest.approx(1000 / 33, abs=1e-3)
+    assert [number(picture) for _, _, picture in reader] == list(range(20))
+
+
+@pytest.mark.parametrize("name", ["a.mkv", "a.webm", "a.mp4", "a.mov", "a.ts", "a.flv"])
+def test_time_that_does_not_start_at_zero_is_no_damage(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    codec = "libvpx" if name == "a.webm" else "libx264"
+    path = make(tmp_path / name, noise(50), codec=codec, stamps=[10_000 + 40 * i for i in range(50)])
+    reader = open_video(path)
+    assert reader.duration == pytest.approx(2, abs=0.1)
+    assert len(list(reader)) == 50
+    assert capsys.readouterr().err == ""
+
+
+def test_a_cut_off_matroska_file_is_still_called_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = cut(make(tmp_path / "a.mkv", noise(100), stamps=[10_000 + 40 * i for i in range(100)]), 0.5)
+    assert len(pictures_of(path)) < 70
+    assert "is damaged or cut off" in capsys.readouterr().err
 
 
 # Sound -----------------------------------------------------------------------------------------------------------------------
@@ -340,6 +368,61 @@ def test_a_folder_of_images_is_read_in_natural_order(tmp_path: Path) -> None:
     slow = open_video(tmp_path, fps=12.5)
     assert (slow.fps, slow.duration) == (Fraction(25, 2), 0.32)
     assert [time for _, time, _ in slow] == [0, 0.08, 0.16, 0.24]
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_tiff_is_read_like_png(kind: type, channels: int, tmp_path: Path) -> None:
+    most = np.iinfo(kind).max
+    for i in range(3):
+        picture = (bars(i)[..., :1] / 255 * most).repeat(channels, axis=-1).astype(kind)
+        for folder, name in (("png", f"{9 + i}.png"), ("tiff", f"{9 + i}.{('tif', 'TIFF')[i % 2]}")):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            (tmp_path / folder / name).write_bytes(cv2.imencode(Path(name).suffix.lower(), picture)[1])
+    found = pictures_of(tmp_path / "tiff")
+    assert [number(picture) for picture in found] == [0, 1, 2]
+    assert np.array_equal(found, pictures_of(tmp_path / "png"))
+
+
+def test_a_tiff_that_cannot_be_a_picture_is_one_sentence(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "1.tif").write_bytes(cv2.imencodemulti(".tif", [bars(0), bars(1)])[1])
+    with pytest.raises(InputError, match=r"1\.tif: holds several pages; save each page as an image"):
+        open_video(tmp_path)
+    (tmp_path / "1.tif").write_bytes(cv2.imencode(".tif", bars(0).astype(np.float32))[1])
+    with pytest.raises(InputError, match=r"1\.tif: cannot be read as an image"):
+        open_video(tmp_path)
+    assert capfd.readouterr().err == ""
+
+
+def test_a_name_in_digits_is_a_file_or_folder_before_it_is_a_camera(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for folder in (tmp_path / "0", tmp_path / "videos" / "7"):
+        folder.mkdir(parents=True)
+        cv2.imwrite(str(folder / "1.png"), bars(5))
+    write(tmp_path / "12.mp4", [bars(1)]).rename(tmp_path / "12")
+    monkeypatch.chdir(tmp_path)
+    for name in ("0", "0/", "./0", "7", "7/", "12"):
+        assert open_video(name, "videos").frames == 1
+    path, camera = find_source("3", "videos")
+    assert (path.parent, camera) == (Path("videos"), 3)
+    path.touch()
+    assert find_source("3", "videos")[0] != path  # in the same second
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes")
+def test_what_is_neither_file_nor_folder_is_one_sentence(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", "/dev/zero"):
+        with pytest.raises(InputError, match="is neither a file nor a folder; give"):
+            open_video(path)
+
+
+def test_a_name_that_is_not_utf8_is_read_and_written(tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    folder.mkdir()
+    path = write(folder / os.fsdecode(b"\xff.mp4"), [bars(3)])
+    assert [number(picture) for picture in pictures_of(path)] == [3]
+    (folder / os.fsdecode(b"\xfe.png")).write_bytes(cv2.imencode(".png", bars(4))[1])
+    assert [number(picture) for picture in pictures_of(folder)] == [4]
 
 
 def test_a_bare_name_is_looked_up_in_the_folder(tmp_path: Path) -> None:
@@ -516,6 +599,13 @@ def test_a_place_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
     assert not (tmp_path / "c.mp4").exists()
 
 
+@pytest.mark.parametrize("rate", [0, 1e-6, 1e9, 1e300, float("nan")])
+def test_a_rate_that_no_video_has_is_one_sentence(rate: float, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="frames per second are no rate of a video"):
+        write(tmp_path / "a.mp4", [bars(0)], rate=rate)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_misuse_is_no_input_error(tmp_path: Path) -> None:
     with (
         pytest.raises(ValueError, match=r"uint8 \(47, 64, 3\), not uint8 \(48, 64, 3\)"),
@@ -627,6 +717,13 @@ def test_a_camera_is_recorded_until_it_is_interrupted(camera: pytest.MonkeyPatch
 
     camera.setattr(cv2, "VideoCapture", Interrupted)
     check_recording(open_video(record_camera(0, None, tmp_path / "a.mp4")), 0.5)
+
+
+def test_a_recording_replaces_nothing(camera: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").write_text("mine")
+    with pytest.raises(InputError, match=r"a\.mp4: is there already; give the name of a new file"):
+        record_camera(0, 1, tmp_path / "a.mp4")
+    assert (tmp_path / "a.mp4").read_text() == "mine"
 
 
 def test_without_a_camera_there_is_a_sentence(tmp_path: Path, camera: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,142 @@
+"""The folder of a run's results: a file is replaced there only if this program wrote it, as it is, from the same source.
+
+`written.json` in the folder keeps what this program wrote there:
+
+    {"format": "hot-written 1", "source": the path of the video, "files": {"poses.csv": [sha256 in hex digits, ...], ...}}
+
+A file whose content is none of these is somebody else's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from common.errors import InputError
+from common.files import only_run, replacing, write_text
+from demo.export import hash_file
+
+RECORD, FORMAT = "written.json", "hot-written 1"
+LONGEST_NAME = 200
+"""Bytes of a result's name without its ending; file systems allow 255 with it."""
+
+
+def name_after(source: str | Path) -> str:
+    """What the results of a video, a folder or a file are called: its name without the ending, in characters that every file can hold."""
+    path = Path(os.path.abspath(source))
+    stem = path.name if os.path.isdir(path) else path.stem
+    stem = "".join(letter if letter.isprintable() else "_" for letter in stem)  # so is what stands for bytes that are no UTF-8
+    while len(stem.encode()) > LONGEST_NAME:
+        stem = stem[:-1]
+    return stem if stem.strip(".") else "video"
+
+
+@dataclass
+class _Record:
+    """What written.json says. source: "" where nothing was written yet."""
+
+    source: str = ""
+    files: dict[str, list[str]] = field(default_factory=dict)
+
+
+class Results:
+    """The results of a run over `source` in `folder`; used by `with`, which also keeps other runs out and makes the folder.
+
+    names: the files that will be written. inputs: the files that are read. Where the block ends with an error before anything was
+    written, the folder goes again.
+
+    Raises InputError, when the block begins, where one of the files would replace an input, results of another source, or a file that
+    this program did not write or that was changed since, and where the folder cannot be written.
+    """
+
+    def __init__(self, folder: str | Path, source: str | Path, names: Iterable[str], inputs: Iterable[str | Path] = ()) -> None:
+        self.folder, self.names, self.inputs = Path(folder), tuple(names), tuple(inputs)
+        self._record = _read_record(self.folder / RECORD)
+        if Path(source).name in self._record.files and _same_file(Path(source).parent, self.folder):
+            source = self._record.source  # a stage of this very folder
+        self.source = os.path.realpath(source)
+
+    def __enter__(self) -> Results:
+        if os.path.lexists(self.folder) and not os.path.isdir(self.folder):
+            raise InputError(f"{self.folder}: is a file; give the name of a folder by --output")
+        for name in self.names:
+            self._check(name)
+        missing = [path for path in (self.folder, *self.folder.parents) if not os.path.exists(path)]
+        with contextlib.ExitStack() as closing:
+            closing.callback(_remove_empty, missing)
+            closing.enter_context(only_run(self.folder))
+            self._closing = closing.pop_all()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._closing.close()
+
+    @contextlib.contextmanager
+    def writing(self, name: str) -> Iterator[Path]:
+        """Yield a temporary path for the file `name`; when the block ends without an error, it takes its place in the folder."""
+        with replacing(self.folder / name) as temporary:
+            yield temporary
+            before = self._check(name)  # again: the work may have taken hours
+            # Noted before the file gets its name, so that nothing that is written is ever unknown; until then the old one is there.
+            self._record.source = self.source
+            self._record.files[name] = [*before, hash_file(temporary)]
+            content = {"format": FORMAT, "source": self.source, "files": self._record.files}
+            write_text(self.folder / RECORD, json.dumps(content, indent=1) + "\n")
+
+    def _check(self, name: str) -> list[str]:
+        """The hash of the file, if there is one already. Raises InputError where it may not be replaced."""
+        path = self.folder / name
+        if any(_same_file(path, given) for given in self.inputs):
+            self._refuse(path, "is read by this run and would be replaced by its results")
+        if not os.path.lexists(path):
+            return []
+        if path.is_dir():
+            self._refuse(path, "is a folder")
+        found = None if path.is_symlink() or not path.is_file() else hash_file(path)
+        if found not in self._record.files.get(name, ()):
+            self._refuse(path, "was not written by this program, or was changed since, and would be replaced")
+        if self._record.source != self.source and not _same_file(self._record.source, self.source):
+            self._refuse(path, f"is a result of {self._record.source} and would be replaced")
+        return [found]
+
+    def _refuse(self, path: Path, why: str) -> None:
+        raise InputError(f"{path}: {why}; give another folder by --output, or move that file away")
+
+
+def _read_record(path: Path) -> _Record:
+    """What a folder's written.json says; nothing where there is none. Raises InputError where it is no such record."""
+    if not os.path.lexists(path):
+        return _Record()
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise _no_record(path) from error
+    source, files = (content.get(key) for key in ("source", "files")) if isinstance(content, dict) else (None, None)
+    if not (isinstance(source, str) and isinstance(files, dict) and content.get("format") == FORMAT):
+        raise _no_record(path)
+    if not all(isinstance(hashes, list) and all(isinstance(one, str) for one in hashes) for hashes in files.values()):
+        raise _no_record(path)
+    return _Record(source, files)
+
+
+def _no_record(path: Path) -> InputError:
+    return InputError(f"{path}: is not the record of results that this program keeps; give another folder by --output")
+
+
+def _same_file(first: str | Path, second: str | Path) -> bool:
+    """Whether both are one file or folder by any name, be it there yet or not."""
+    try:
+        return os.path.samefile(first, second)
+    except OSError:
+        return os.path.realpath(first) == os.path.realpath(second)
+
+
+def _remove_empty(folders: Iterable[Path]) -> None:
+    """Remove folders, the deepest first, as far as they are empty."""
+    with contextlib.suppress(OSError):
+        for folder in folders:
+            folder.rmdir()
