@@ -1,4 +1,4 @@
-"""Weights on disk: saved whole, read without running anything that a file says, loaded strictly or refused with reasons.
+"""Weights on disk: saved whole, read without running what a file says, loaded strictly or refused with reasons.
 
 A file of ours holds {"model": state dict, "name", "sizes", "normaliser", ...}: enough to rebuild the model from it alone. Files of
 others may be a plain state dict, or hold one under a usual key, and their names may say that the model was wrapped.
@@ -7,7 +7,6 @@ others may be a plain state dict, or hold one under a usual key, and their names
 from __future__ import annotations
 
 import contextlib
-import itertools
 import re
 import sys
 from collections.abc import Iterator, Mapping
@@ -21,8 +20,11 @@ from torch.nn.modules.module import register_module_parameter_registration_hook
 from common.errors import InputError
 from common.files import replacing
 from common.normalise import Normaliser
-from common.torch_file import read_torch_file, shown
+from common.schema import listed, shown
+from common.torch_file import read_torch_file
 from model import PoseTransformer, create_model, list_models, model_sizes
+from model.hourglass import kept_in
+from model.registry import meta_device, model_class
 
 SHIPPED = Path(__file__).resolve().parent.parent / "checkpoint"
 DEFAULT = "mhformer.h2ot_mhformer"
@@ -35,7 +37,7 @@ WEIGHTS = ("model_pos", "model", "model_state_dict", "state_dict", "net")
 _MOST = 5000
 """The most tensors that a state dict may have; the largest of our models has about a thousand."""
 _LARGEST = 1_000_000
-"""The largest size that a file may say; models make lists that are as long, even where their parameters take no memory."""
+"""The largest size that a file may say: models make lists that are as long."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class Checkpoint:
 
 
 def save_checkpoint(path: str | Path, model: PoseTransformer, normaliser: Normaliser, **extra: object) -> None:
-    """Write the weights of `model` and what it takes to rebuild it; `extra`: plain numbers, strings and tensors beside them.
+    """Write the weights of `model` and what it takes to rebuild it; `extra`: plain values and tensors beside them.
 
     Equal content gives equal bytes, and the zip file that they are carries the checksums that `read_checkpoint` checks.
     """
@@ -64,7 +66,7 @@ def save_checkpoint(path: str | Path, model: PoseTransformer, normaliser: Normal
 
 
 def _unshared(value: object) -> object:
-    """A copy whose containers are all different objects, and whose equal texts are one: pickle writes whether they are the same."""
+    """A copy in which no two containers are one object, and equal texts are: pickle writes down which are the same."""
     if isinstance(value, Mapping):
         return {_unshared(key): _unshared(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -79,73 +81,74 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
 
 
 def checkpoint_in(path: Path, content: object) -> Checkpoint:
-    """The weights in what `read_torch_file` read from `path`. Where the file names a model, the model has these very weights."""
+    """The weights in what `read_torch_file` read from `path`; a model that is named with them has just these."""
     weights = content
     for key in WEIGHTS:
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             weights = content[key]
             break
     if not isinstance(weights, Mapping) or not weights or not all(isinstance(value, Tensor) for value in weights.values()):
-        raise InputError(
-            f"{path}: holds no state dict (names with tensors, plain or under {', '.join(WEIGHTS[:-1])} or {WEIGHTS[-1]}); "
-            "is it a checkpoint?"
-        )
-    if len(weights) > _MOST or not all(isinstance(name, str) for name in weights):
-        raise InputError(f"{path}: its weights are more than {_MOST} tensors, or their names are not all texts; is it a checkpoint?")
+        wanted = f"names with tensors, plain or under {', '.join(WEIGHTS[:-1])} or {WEIGHTS[-1]}"
+        raise InputError(f"{path}: holds no state dict ({wanted}); is it a checkpoint?")
+    if not all(isinstance(name, str) for name in weights):
+        raise InputError(f"{path}: the names of its weights are not all texts; is it a checkpoint?")
+    if len(weights) > _MOST:
+        raise InputError(f"{path}: its weights are {len(weights)} tensors, more than {_MOST}; is it a checkpoint?")
     if not {"name", "sizes", "normaliser"} <= set(content):
         bare = {_bare(name): value for name, value in weights.items()}
         if len(bare) < len(weights):
-            raise InputError(f"{path}: two of its names are the same without what a wrapper put before them; save the model unwrapped")
+            raise InputError(f"{path}: two of its names are one without a wrapper's prefix; save the model unwrapped")
         return Checkpoint(path, bare)
     try:
         normaliser = Normaliser(**content["normaliser"])
     except (TypeError, ValueError) as error:
-        raise InputError(
-            f"{path}: field normaliser is not one that this version knows ({shown(str(error))}); use a newer version"
-        ) from error
+        what = f"is not one that this version knows ({shown(str(error), 200)[1:-1]})"
+        raise InputError(f"{path}: field normaliser {what}; use a newer version") from error
     name, sizes = content["name"], content["sizes"]
-    if (
-        not isinstance(name, str)
-        or name not in list_models()
-        or not isinstance(sizes, Mapping)
-        or not all(isinstance(size, str) for size in sizes)
-    ):
-        raise InputError(f"{path}: the fields name ({shown(name)}) and sizes say no model that this version knows; use a newer version")
+    if not isinstance(name, str) or not isinstance(sizes, Mapping) or not all(isinstance(size, str) for size in sizes):
+        raise InputError(f"{path}: field name or sizes is not one that this version knows; use a newer version")
+    if name not in list_models():
+        raise InputError(
+            f"{path}: holds {shown(name)[1:-1]}, which is not registered; import the file that registers it (register_model), "
+            "or use a newer version"
+        )
     checkpoint = Checkpoint(path, dict(weights), name, dict(sizes), normaliser)
     _check_sizes(checkpoint)
     return checkpoint
 
 
 def _bare(name: str) -> str:
-    """The name of a parameter without what torch.compile (_orig_mod.) and parallel training (module.) add to it, in any order."""
+    """A parameter's name without what torch.compile (_orig_mod.) and parallel training (module.) add, in any order."""
     name = re.sub(r"(^|\.)(_orig_mod\.)+", r"\1", name)
     return re.sub(r"^(module\.)+", "", name)
 
 
 def _check_sizes(checkpoint: Checkpoint) -> None:
-    """Raise InputError unless the model and sizes that the file names are those of its weights, before any of them takes memory."""
-    path, weights = checkpoint.path, checkpoint.weights
-    if not all(isinstance(value, str) or (isinstance(value, int) and value <= _LARGEST) for value in checkpoint.sizes.values()):
-        raise InputError(f"{path}: field sizes holds more than texts and numbers up to {_LARGEST}; get it from its source again")
+    """Raise InputError unless name and sizes are those of the weights, before any of them takes memory."""
+    path, weights, sizes = checkpoint.path, checkpoint.weights, checkpoint.sizes
+    if not all(isinstance(size, str) or (isinstance(size, int | float) and abs(size) <= _LARGEST) for size in sizes.values()):
+        raise InputError(f"{path}: field sizes holds more than texts and numbers up to {_LARGEST}; get the file anew")
     try:
-        with torch.device("meta"), no_more_parameters_than(len(weights)):
-            model = create_model(checkpoint.name, **checkpoint.sizes)
+        with meta_device(checkpoint.name), no_more_parameters_than(len(weights)):
+            model = create_model(checkpoint.name, **sizes)
     except InputError as error:
-        raise InputError(
-            f"{path}: its fields name and sizes are of no model ({shown(str(error), 300)}); get it from its source again"
-        ) from error
+        reason = shown(str(error), 300)[1:-1]
+        raise InputError(f"{path}: its fields name and sizes are of no model ({reason}); get the file anew") from error
     _check_fit(path, model, describe(model), weights, allow_unexpected=True)
 
 
 @contextlib.contextmanager
 def no_more_parameters_than(most: int) -> Iterator[None]:
-    """Raise InputError as soon as a model that is built in the block has more parameters: sizes that a file gives have no other end."""
+    """Raise InputError as soon as the models that are built in the block have far more parameters than that.
+
+    Not at once, since a builder may replace layers that it has made.
+    """
     count = 0
 
     def register(*_: object) -> None:
         nonlocal count
         count += 1
-        if count > most:
+        if count > 4 * most:
             raise InputError(f"the model has more than the {most} parameters of the file")
 
     hook = register_module_parameter_registration_hook(register)
@@ -172,7 +175,8 @@ def find_checkpoint(path: str | Path) -> Path:
     path = Path(path)
     if not path.is_dir():
         return path
-    files = sorted(file for file in path.glob("[!.]*.pth") if file.is_file())  # those with a dot in front are not whole yet
+    # Those with a dot in front are not whole yet.
+    files = sorted(file for file in path.glob("[!.]*.pth") if file.is_file())
     if not files:
         raise InputError(f"{path}: the folder holds no .pth file; give the folder of a checkpoint")
     ours = [(int(match[2]), file) for file in files if (match := BEST.fullmatch(file.name))]
@@ -188,13 +192,13 @@ def load_weights(model: PoseTransformer, checkpoint: Checkpoint, allow_unexpecte
     load_state(model, checkpoint.path, describe(model), checkpoint.weights, allow_unexpected)
 
 
-def load_state(model: nn.Module, path: Path, what: str, state: Mapping[str, Tensor], allow_unexpected: bool = False) -> None:
+def load_state(model: nn.Module, path: Path, what: str, state: dict[str, Tensor], allow_unexpected: bool = False) -> None:
     """`load_weights` for any module. what: what it is, for messages."""
     _check_fit(path, model, what, state, allow_unexpected)
     own = model.state_dict()
     broken = [name for name, value in own.items() if not state[name].to(value.dtype).isfinite().all()]
     if broken:
-        raise InputError(f"{path}: {_some(broken)} hold values that are not finite; use another checkpoint")
+        raise InputError(f"{path}: {listed(broken, 4)} hold values that are not finite; use another checkpoint")
     model.load_state_dict({name: state[name] for name in own})
 
 
@@ -203,21 +207,19 @@ def _check_fit(path: Path, model: nn.Module, what: str, state: Mapping[str, Tens
     own = model.state_dict()
     wanted, given = _shapes(model), {name: tuple(value.shape) for name, value in state.items()}
     shared = [name for name in wanted if name in given]
+    misshapen = [name for name in shared if given[name] != wanted[name]]
+    unlike = [name for name in shared if state[name].is_floating_point() != own[name].is_floating_point()]
     problems = {
         "missing": [name for name in wanted if name not in given],
-        "of another shape": [f"{name} {given[name]}, not {wanted[name]}" for name in shared if given[name] != wanted[name]],
-        "of another kind": [
-            f"{name} {state[name].dtype}, not {own[name].dtype}"
-            for name in shared
-            if state[name].is_floating_point() != own[name].is_floating_point()
-        ],
+        "of another shape": [f"{name} {given[name]}, not {wanted[name]}" for name in misshapen],
+        "of another kind": [f"{name} {state[name].dtype}, not {own[name].dtype}" for name in unlike],
         "unexpected": [] if allow_unexpected else [name for name in given if name not in wanted],
     }
     if any(problems.values()):
-        listed = "; ".join(f"{kind}: {_some(names)}" for kind, names in problems.items() if names)
+        found = "; ".join(f"{kind}: {listed(names, 4)}" for kind, names in problems.items() if names)
         fits = identify(given)
         advice = f"it fits {'; or '.join(fits)}" if fits else "no registered model fits it"
-        raise InputError(f"{path}: these are no weights of {what} ({listed}); {advice}")
+        raise InputError(f"{path}: these are no weights of {what} ({found}); {advice}")
 
 
 def describe(model: PoseTransformer) -> str:
@@ -228,70 +230,32 @@ def describe(model: PoseTransformer) -> str:
 def identify(shapes: Mapping[str, tuple[int, ...]]) -> list[str]:
     """The registered models, with sizes, whose parameters have exactly these names and shapes.
 
-    A size that the shapes do not tell (where frames are pruned, attention heads) is not listed.
+    A size that the shapes do not show (where frames are pruned, attention heads) is not listed.
     """
-    sizes = _sizes_in(shapes)
     fitting = []
     for name in list_models():
-        own = {size: sizes[size] for size in model_sizes(name) if size in sizes}
-        # Where frames are pruned, and how many stay, leaves no trace in some models: any value that suits the others will do.
-        known, free = model_sizes(name), {}
-        if "prune" not in own:
-            any_plan = {"token_num": 1, "layer_index": 1} if "token_num" in known else {"prune": "1:1"} if known["prune"] else {}
-            free = {size: value for size, value in any_plan.items() if size not in own}
+        backbone, known = model_class(name), model_sizes(name)
+        told = backbone.sizes_in(shapes)
+        own = {size: told[size] for size in known if size in told}
+        plan = {} if "prune" in own else _some_plan(known, max(1, backbone.first_stage), kept_in(shapes) or [1])
         try:
-            with torch.device("meta"), no_more_parameters_than(len(shapes)):
-                fits = _shapes(create_model(name, **own, **free)) == dict(shapes)
+            with meta_device(name), no_more_parameters_than(len(shapes)):
+                fits = _shapes(create_model(name, **{**plan, **own})) == dict(shapes)
         except InputError:
             continue
         if fits:
-            fitting.append(f"{name} with {', '.join(f'{size} {value}' for size, value in own.items())}")
+            fitting.append(f"{name} with {', '.join(f'{size} {value}' for size, value in own.items()) or 'sizes of its own'}")
     return fitting
 
 
-# Where a size can be read off: the first of these parameters that a file has, and the axis.
-_WHERE = {
-    "frames": (
-        ("Temporal_pos_embed", 1), ("Transformer_hypothesis.pos_embed_1", 1), ("temp_embed", 1),
-        ("layers.0.graph_temporal.mixer.batch_norm.weight", 0),
-    ),
-    "channel": (("Spatial_pos_embed", 2), ("Transformer_hypothesis.pos_embed_1", 2), ("pos_embed", 2)),
-    "joints": (("Spatial_pos_embed", 1), ("pos_embed", 1)),
-    "in_channels": (("Spatial_patch_to_embedding.weight", 1), ("joints_embed.weight", 1)),
-    "d_hid": (("STEblocks.0.mlp.fc1.weight", 0), ("Transformer_hypothesis.SHR_blocks.0.mlp.fc1.weight", 0)),
-    "token_num": (("pos_embed_token", 1),),
-}  # fmt: skip
-
-
-def _sizes_in(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, int | str]:
-    sizes = {}
-    for size, places in _WHERE.items():
-        for key, axis in places:
-            if len(shapes.get(key, ())) > axis:
-                sizes[size] = shapes[key][axis]
-                break
-    layers = {int(match[1]) for key in shapes if (match := re.match(r"(?:STEblocks|blocks_st|layers)\.(\d+)\.", key))}
-    if layers:
-        sizes["depth"] = len(layers)
-    regression = shapes.get("regression.1.weight")
-    coordinates = shapes.get("Transformer_encoder_1.pos_embed")
-    if regression and coordinates and regression[0] >= 3:
-        sizes["joints"] = regression[0] // 3
-        sizes["in_channels"] = coordinates[1] // sizes["joints"]
-    counts = [shapes.get(f"layers.{layer}.graph_temporal.mixer.batch_norm.weight", (0,))[0] for layer in sorted(layers)]
-    stages = [(layer, after) for layer, (before, after) in enumerate(itertools.pairwise(counts), start=1) if after < before]
-    if "token_num" in sizes and len(stages) == 1:
-        sizes["layer_index"] = stages[0][0]
-    elif stages:
-        sizes.pop("token_num", None)
-        sizes["prune"] = ",".join(f"{layer}:{keep}" for layer, keep in stages)
-    return sizes
+def _some_plan(known: Mapping[str, object], first: int, counts: list[int]) -> dict[str, int | str]:
+    """The sizes of a plan with these numbers of frames, from layer `first` on: where it prunes does not show in the weights."""
+    if "token_num" in known and len(counts) == 1:
+        return {"token_num": counts[0], "layer_index": first}
+    if "token_num" in known or known.get("prune"):
+        return {"prune": ",".join(f"{layer}:{keep}" for layer, keep in enumerate(counts, start=first))}
+    return {}
 
 
 def _shapes(model: nn.Module) -> dict[str, tuple[int, ...]]:
     return {name: tuple(value.shape) for name, value in model.state_dict().items()}
-
-
-def _some(names: list[str], most: int = 4) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(map(shown, names[:most])) + more
