@@ -82,8 +82,8 @@ def _choose(path: Path, names: list[str], video: str | None) -> str:
         return (exact or found)[0]
     if len(names) == 1 and video is None:
         return names[0]
-    which = "several videos" if video is None else f"not one video of the name {shown(video)}"
-    raise InputError(f"{path}: holds {which}, but {listed(names)}; give --video with the file of one of them")
+    which = "several videos" if video is None else f"not one video called {shown(video)}"
+    raise InputError(f"{path}: holds {which} ({listed(names)}); give --video with the file of one of them")
 
 
 def _number(where: str, name: str, value: object, field: Field) -> float:

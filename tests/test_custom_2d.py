@@ -41,7 +41,7 @@ def test_coco_becomes_ours(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     path = write(tmp_path)
     keypoints, fps, size = read_keypoints(path, None, None, 25)
     scored = np.concatenate([clip(), np.ones((9, 17, 1))], axis=-1)
-    np.testing.assert_array_equal(keypoints, convert(scored, COCO_17)[None])
+    np.testing.assert_allclose(keypoints, convert(scored, COCO_17)[None], rtol=1e-6)
     assert (fps, size) == (25, (640, 480))
     assert "25 frames/s" in capsys.readouterr().out  # the file does not tell
 
