@@ -10,7 +10,7 @@ import pytest
 
 from benchmark import mutate, mutations
 
-NEEDS = {"checkpoint": "torch", "wild file": "torch", "keypoints": "cv2", "poses": "cv2"}
+NEEDS = {"checkpoint": "torch", "keypoints": "cv2", "poses": "cv2"}
 CASES = 30
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the limits of memory are those of Linux")
