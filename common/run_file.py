@@ -1,4 +1,4 @@
-"""A training run on disk: last.pt, from which it goes on exactly. Written whole; read only where every field is what we write.
+"""A training run on disk: last.pt, from which it goes on exactly, read only where every field is what we write.
 
 Names in it are names only: whatever it says, going on reads and writes nothing outside the folder that it lies in.
 """
@@ -22,7 +22,8 @@ from common.compute import Compute
 from common.errors import InputError
 from common.normalise import Normaliser
 from common.recipes import Recipe
-from common.torch_file import read_torch_file, shown
+from common.schema import shown
+from common.torch_file import described, read_torch_file
 from model import PoseTransformer
 from model.flags import size_flags
 
@@ -52,12 +53,16 @@ class Progress:
 _WHOLE = {"epoch": 1, "step": 0, "windows": 0}
 """Whole numbers of the progress, and the least that each may be."""
 _ROW = {"epoch", "lr", "loss", "mpjpe", "p_mpjpe"}
+_FAR = 1e12
+"""Above every loss, and every error in mm."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run as it was read. arguments: the flags that it was started with; recipe: `Recipe.settings` of its recipe, None in older
-    files. The other fields are checked when they are put back."""
+    """A run as it was read. arguments: the flags that it was started with. recipe: `Recipe.settings`, None in older files.
+
+    optimizer, scaler and mean are checked by `restore`.
+    """
 
     file: Path
     checkpoint: Checkpoint
@@ -78,14 +83,14 @@ class Run:
         """Raise InputError where the file says that the run is trained by another recipe."""
         saved, own = self.recipe or {}, recipe.settings()
         name = saved.get("name", recipe.name)
-        if name != recipe.name:
+        if not _same(name, recipe.name):
             raise InputError(
-                f"{self.file}: is trained by the recipe {shown(name)}, not {recipe.name}; go on with the entry script that began it"
+                f"{self.file}: is trained by the recipe {described(name)}, not {recipe.name}; go on with the entry script that began it"
             )
-        other = [key for key in own if saved and saved.get(key) != own[key]]
+        other = [key for key in own if saved and not _same(saved.get(key), own[key])]
         if other:
             raise InputError(
-                f"{self.file}: is trained with {other[0]} {shown(saved.get(other[0]))}, but the recipe {recipe.name} has "
+                f"{self.file}: is trained with {other[0]} {described(saved.get(other[0]))}, but the recipe {recipe.name} has "
                 f"{own[other[0]]}; go on with the version that began it, or start a new run with --previous_dir"
             )
 
@@ -154,7 +159,7 @@ def run_file(path: str | Path) -> Path:
 
 
 def read_run(path: str | Path, parser: Parser) -> Run:
-    """Read a run: its folder, or its last.pt. parser: that of the entry script, by which the saved flags must do like typed ones.
+    """Read a run: its folder, or its last.pt. parser: that of the entry script, whose checks the saved flags must pass.
 
     Raises InputError that names the field where one is missing or not what `write_run` writes.
     """
@@ -162,9 +167,8 @@ def read_run(path: str | Path, parser: Parser) -> Run:
     content = read_torch_file(file)
     missing = [name for name in _FIELDS if not isinstance(content, dict) or name not in content]
     if missing:
-        raise InputError(
-            f"{file}: is no run that can be resumed (it lacks {', '.join(missing)}); give the {LAST} of a run, or use --previous_dir"
-        )
+        lacks = f"is no run that can be resumed (it lacks {', '.join(missing)})"
+        raise InputError(f"{file}: {lacks}; give the {LAST} of a run, or use --previous_dir")
     checkpoint = checkpoint_in(file, content)
     sizes = {size: checkpoint.sizes.get(size) for size in size_flags()}
     arguments = {**sizes, **_arguments(file, content["arguments"], parser)}  # of a file from before a size was a flag, too
@@ -177,10 +181,9 @@ def read_run(path: str | Path, parser: Parser) -> Run:
     recipe = content.get("recipe")
     if recipe is not None and not isinstance(recipe, Mapping):
         raise _wrong(file, "recipe", "is no recipe")
-    return Run(
-        file, checkpoint, arguments, _progress(file, content["progress"]), _random(file, content["rng"]), content["optimizer"],
-        content["scaler"], content.get("mean"), recipe,
-    )  # fmt: skip
+    progress, random = _progress(file, content["progress"]), _random(file, content["rng"])
+    state = content["optimizer"], content["scaler"], content.get("mean")
+    return Run(file, checkpoint, arguments, progress, random, *state, recipe)
 
 
 def _wrong(file: Path, where: str, what: str) -> InputError:
@@ -195,18 +198,18 @@ def _arguments(file: Path, saved: object, parser: Parser) -> dict[str, object]:
     flags = {key: value for key, value in saved.items() if key not in OF_ONE_CALL}
     for key, value in flags.items():
         if key not in known:
-            raise _wrong(file, f"arguments: {shown(key)}", "is no flag of this version")
+            raise _wrong(file, f"arguments: {described(key)}", "is no flag of this version")
         if not isinstance(value, str | int | float | None) or (isinstance(value, int) and value.bit_length() > 64):
-            raise _wrong(file, f"arguments: {key}", f"is {shown(value)}, which is no value of this flag")
+            raise _wrong(file, f"arguments: {key}", f"is {described(value)}, which is no value of this flag")
         if isinstance(value, str) and any(unicodedata.category(character) == "Cc" for character in value):
             raise _wrong(file, f"arguments: {key}", "holds control characters")
     try:
         parsed = vars(parser.parse_args([f"--{key}={value}" for key, value in flags.items() if value is not None]))
     except InputError as error:
-        raise _wrong(file, "arguments:", shown(str(error), 300)) from error
+        raise _wrong(file, "arguments:", shown(str(error), 300)[1:-1]) from error
     for key, value in flags.items():
         if parsed[key] != value:
-            raise _wrong(file, f"arguments: {key}", f"is {shown(value)}, which is no value of this flag")
+            raise _wrong(file, f"arguments: {key}", f"is {described(value)}, which is no value of this flag")
     return {key: parsed[key] for key in flags}
 
 
@@ -227,10 +230,14 @@ def _progress(file: Path, saved: object) -> Progress:
     if (saved["step"] == 0) != (saved["windows"] == 0):
         raise _wrong(file, "progress: windows", "does not go with field step")
     rows = saved["history"]
-    if not isinstance(rows, list) or len(rows) > saved["epoch"] or not all(isinstance(row, dict) and set(row) == _ROW for row in rows):
+    whole = isinstance(rows, list) and all(isinstance(row, dict) and set(row) == _ROW for row in rows)
+    if not whole or len(rows) > saved["epoch"]:
         raise _wrong(file, "progress: history", "is not a row for every epoch that is done")
-    if not all(map(_finite, (value for row in rows for value in row.values()))):
-        raise _wrong(file, "progress: history", "holds values that are not finite numbers")
+    for row in rows:
+        numbers = (row["lr"], row["loss"], row["mpjpe"], row["p_mpjpe"])
+        done = type(row["epoch"]) is int and 1 <= row["epoch"] <= saved["epoch"]
+        if not done or not all(_finite(value) and 0 <= value < _FAR for value in numbers):
+            raise _wrong(file, "progress: history", "holds values that are no losses and errors of its epochs")
     name = Path(saved["best_name"]).name
     return Progress(**{**saved, "best_name": str(file.parent / name) if BEST.fullmatch(name) else ""})
 
@@ -260,7 +267,8 @@ def _optimizer_state(file: Path, optimizer: torch.optim.Optimizer, recipe: Recip
     """The saved state, if it is one of this very optimizer; all that it may say of its groups is the learning rate."""
     groups, state = (saved.get("param_groups"), saved.get("state")) if isinstance(saved, Mapping) else (None, None)
     own = optimizer.state_dict()["param_groups"]
-    if not isinstance(groups, list) or not all(isinstance(group, Mapping) for group in groups) or len(groups) != len(own):
+    whole = isinstance(groups, list) and all(isinstance(group, Mapping) for group in groups)
+    if not whole or len(groups) != len(own):
         raise _wrong(file, "optimizer: param_groups", "is not that of this run's optimizer")
     for group, mine in zip(groups, own, strict=True):
         other = [key for key in mine if key != "lr" and not _same(group.get(key, mine[key]), mine[key])]
@@ -277,13 +285,11 @@ def _optimizer_state(file: Path, optimizer: torch.optim.Optimizer, recipe: Recip
         if not isinstance(values, Mapping) or set(values) != set(kept):
             raise _wrong(file, f"optimizer: state {number}", f"does not hold {', '.join(kept)}")
         for name, value in values.items():
-            shape = parameters[number].shape if kept[name] else ()
-            if not isinstance(value, Tensor) or value.shape != shape or not value.is_floating_point() or not value.isfinite().all():
-                raise _wrong(
-                    file,
-                    f"optimizer: state {number}: {name}",
-                    f"is no tensor of finite numbers of the shape {tuple(shape)}",
-                )
+            shape = tuple(parameters[number].shape) if kept[name] else ()
+            real = isinstance(value, Tensor) and value.is_floating_point() and value.isfinite().all()
+            if not real or value.shape != shape:
+                where = f"optimizer: state {number}: {name}"
+                raise _wrong(file, where, f"is no tensor of finite numbers of the shape {shape}")
     return {
         "state": state,
         "param_groups": [{**mine, "lr": group["lr"]} for group, mine in zip(groups, own, strict=True)],
@@ -291,7 +297,7 @@ def _optimizer_state(file: Path, optimizer: torch.optim.Optimizer, recipe: Recip
 
 
 def _kept(recipe: Recipe) -> dict[str, bool]:
-    """What the recipe's optimizer keeps for a parameter, and whether in its shape (else it is one number): seen by a step on another."""
+    """What the recipe's optimizer keeps for a parameter, and whether in its shape (else one number): seen by a step."""
     parameter = torch.nn.Parameter(torch.zeros(2))
     parameter.grad = torch.zeros(2)
     optimizer = recipe.optimizer([parameter], 1.0)
@@ -302,9 +308,10 @@ def _kept(recipe: Recipe) -> dict[str, bool]:
 def _scaler_state(file: Path, scaler: torch.amp.GradScaler, saved: object) -> dict[str, object]:
     own = scaler.state_dict()  # empty unless --precision is fp16
     free = ("scale", "_growth_tracker")
-    if not isinstance(saved, Mapping) or set(saved) != set(own) or not all(key in free or _same(saved[key], own[key]) for key in own):
+    alike = isinstance(saved, Mapping) and set(saved) == set(own)
+    if not alike or not all(_same(saved[key], own[key]) for key in own if key not in free):
         raise _wrong(file, "scaler", "is not that of this run's --precision")
-    if own and not (type(saved["scale"]) is float and 0 < saved["scale"] < math.inf and type(saved["_growth_tracker"]) is int):
+    if own and not (_finite(saved["scale"]) and saved["scale"] > 0 and type(saved["_growth_tracker"]) is int):
         raise _wrong(file, "scaler: scale", "is not a number above 0")
     return dict(saved)
 
