@@ -62,7 +62,7 @@ class Results:
 
     def __enter__(self) -> Results:
         if os.path.lexists(self.folder) and not os.path.isdir(self.folder):
-            raise InputError(f"{self.folder}: is a file; give the name of a folder by --output")
+            raise InputError(f"{self.folder}: is not a folder; give the name of a folder by --output")
         for name in self.names:
             self._check(name)
         missing = [path for path in (self.folder, *self.folder.parents) if not os.path.exists(path)]
@@ -129,10 +129,12 @@ def _no_record(path: Path) -> InputError:
 
 def _same_file(first: str | Path, second: str | Path) -> bool:
     """Whether both are one file or folder by any name, be it there yet or not."""
-    try:
-        return os.path.samefile(first, second)
-    except OSError:
-        return os.path.realpath(first) == os.path.realpath(second)
+    with contextlib.suppress(ValueError):  # what cannot be a name at all, in a record that is damaged
+        try:
+            return os.path.samefile(first, second)
+        except OSError:
+            return os.path.realpath(first) == os.path.realpath(second)
+    return False
 
 
 def _remove_empty(folders: Iterable[Path]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -154,6 +155,15 @@ def test_a_record_that_is_none_is_refused(text: str, video: Path, tmp_path: Path
     check_refused(r"written\.json: is not the record", out, video)
 
 
+@pytest.mark.parametrize("source", ["a\0b", "\ud800", "", "x" * 5000])
+def test_a_record_of_a_source_that_cannot_be_is_no_crash(source: str, video: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    write(out, video)
+    record = json.loads((out / "written.json").read_text())
+    (out / "written.json").write_text(json.dumps(record | {"source": source}))
+    check_refused("is a result of", out, video)
+
+
 def test_an_error_leaves_no_empty_folder(video: Path, tmp_path: Path) -> None:
     def broken(folder: Path) -> None:
         with Results(folder, video, NAMES) as results, results.writing("poses.csv"):
@@ -169,7 +179,7 @@ def test_an_error_leaves_no_empty_folder(video: Path, tmp_path: Path) -> None:
 
 
 def test_a_folder_that_cannot_be_is_refused(video: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"clip\.mp4: is a file; give the name of a folder by --output"):
+    with pytest.raises(InputError, match=r"clip\.mp4: is not a folder; give the name of a folder by --output"):
         write(video, video)
     for folder in (video / "x", tmp_path / ("x" * 300)):
         with pytest.raises(InputError, match="cannot be written"):
