@@ -1,4 +1,4 @@
-"""Weights on disk: saved whole, read without running anything that a file says, loaded strictly or refused with reasons.
+"""Weights on disk: saved whole, read without running what a file says, loaded strictly or refused with reasons.
 
 A file of ours holds {"model": state dict, "name", "sizes", "normaliser", ...}: enough to rebuild the model from it alone. Files of
 others may be a plain state dict, or hold one under a usual key, and their names may say that the model was wrapped.
@@ -21,7 +21,8 @@ from torch.nn.modules.module import register_module_parameter_registration_hook
 from common.errors import InputError
 from common.files import replacing
 from common.normalise import Normaliser
-from common.torch_file import read_torch_file, shown
+from common.schema import listed, shown
+from common.torch_file import described, read_torch_file
 from model import PoseTransformer, create_model, list_models, model_sizes
 
 SHIPPED = Path(__file__).resolve().parent.parent / "checkpoint"
@@ -35,7 +36,7 @@ WEIGHTS = ("model_pos", "model", "model_state_dict", "state_dict", "net")
 _MOST = 5000
 """The most tensors that a state dict may have; the largest of our models has about a thousand."""
 _LARGEST = 1_000_000
-"""The largest size that a file may say; models make lists that are as long, even where their parameters take no memory."""
+"""The largest size that a file may say: models make lists that are as long."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Checkpoint:
 
 
 def save_checkpoint(path: str | Path, model: PoseTransformer, normaliser: Normaliser, **extra: object) -> None:
-    """Write the weights of `model` and what it takes to rebuild it; `extra`: plain numbers, strings and tensors beside them.
+    """Write the weights of `model` and what it takes to rebuild it; `extra`: plain values and tensors beside them.
 
     Equal content gives equal bytes, and the zip file that they are carries the checksums that `read_checkpoint` checks.
     """
@@ -64,7 +65,7 @@ def save_checkpoint(path: str | Path, model: PoseTransformer, normaliser: Normal
 
 
 def _unshared(value: object) -> object:
-    """A copy whose containers are all different objects, and whose equal texts are one: pickle writes whether they are the same."""
+    """A copy in which no two containers are one object, and equal texts are: pickle writes down which are the same."""
     if isinstance(value, Mapping):
         return {_unshared(key): _unshared(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -79,67 +80,62 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
 
 
 def checkpoint_in(path: Path, content: object) -> Checkpoint:
-    """The weights in what `read_torch_file` read from `path`. Where the file names a model, the model has these very weights."""
+    """The weights in what `read_torch_file` read from `path`; a model that is named with them has just these."""
     weights = content
     for key in WEIGHTS:
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             weights = content[key]
             break
     if not isinstance(weights, Mapping) or not weights or not all(isinstance(value, Tensor) for value in weights.values()):
-        raise InputError(
-            f"{path}: holds no state dict (names with tensors, plain or under {', '.join(WEIGHTS[:-1])} or {WEIGHTS[-1]}); "
-            "is it a checkpoint?"
-        )
-    if len(weights) > _MOST or not all(isinstance(name, str) for name in weights):
-        raise InputError(f"{path}: its weights are more than {_MOST} tensors, or their names are not all texts; is it a checkpoint?")
+        wanted = f"names with tensors, plain or under {', '.join(WEIGHTS[:-1])} or {WEIGHTS[-1]}"
+        raise InputError(f"{path}: holds no state dict ({wanted}); is it a checkpoint?")
+    if not all(isinstance(name, str) for name in weights):
+        raise InputError(f"{path}: the names of its weights are not all texts; is it a checkpoint?")
+    if len(weights) > _MOST:
+        raise InputError(f"{path}: its weights are {len(weights)} tensors, more than {_MOST}; is it a checkpoint?")
     if not {"name", "sizes", "normaliser"} <= set(content):
         bare = {_bare(name): value for name, value in weights.items()}
         if len(bare) < len(weights):
-            raise InputError(f"{path}: two of its names are the same without what a wrapper put before them; save the model unwrapped")
+            raise InputError(f"{path}: two of its names are one without a wrapper's prefix; save the model unwrapped")
         return Checkpoint(path, bare)
     try:
         normaliser = Normaliser(**content["normaliser"])
     except (TypeError, ValueError) as error:
-        raise InputError(
-            f"{path}: field normaliser is not one that this version knows ({shown(str(error))}); use a newer version"
-        ) from error
+        what = f"is not one that this version knows ({shown(str(error), 200)[1:-1]})"
+        raise InputError(f"{path}: field normaliser {what}; use a newer version") from error
     name, sizes = content["name"], content["sizes"]
-    if (
-        not isinstance(name, str)
-        or name not in list_models()
-        or not isinstance(sizes, Mapping)
-        or not all(isinstance(size, str) for size in sizes)
-    ):
-        raise InputError(f"{path}: the fields name ({shown(name)}) and sizes say no model that this version knows; use a newer version")
+    known = isinstance(name, str) and name in list_models()
+    if not known or not isinstance(sizes, Mapping) or not all(isinstance(size, str) for size in sizes):
+        said = f"the fields name ({described(name)}) and sizes"
+        raise InputError(f"{path}: {said} say no model that this version knows; use a newer version")
     checkpoint = Checkpoint(path, dict(weights), name, dict(sizes), normaliser)
     _check_sizes(checkpoint)
     return checkpoint
 
 
 def _bare(name: str) -> str:
-    """The name of a parameter without what torch.compile (_orig_mod.) and parallel training (module.) add to it, in any order."""
+    """A parameter's name without what torch.compile (_orig_mod.) and parallel training (module.) add, in any order."""
     name = re.sub(r"(^|\.)(_orig_mod\.)+", r"\1", name)
     return re.sub(r"^(module\.)+", "", name)
 
 
 def _check_sizes(checkpoint: Checkpoint) -> None:
-    """Raise InputError unless the model and sizes that the file names are those of its weights, before any of them takes memory."""
-    path, weights = checkpoint.path, checkpoint.weights
-    if not all(isinstance(value, str) or (isinstance(value, int) and value <= _LARGEST) for value in checkpoint.sizes.values()):
-        raise InputError(f"{path}: field sizes holds more than texts and numbers up to {_LARGEST}; get it from its source again")
+    """Raise InputError unless name and sizes are those of the weights, before any of them takes memory."""
+    path, weights, sizes = checkpoint.path, checkpoint.weights, checkpoint.sizes
+    if not all(isinstance(size, str) or (isinstance(size, int) and size <= _LARGEST) for size in sizes.values()):
+        raise InputError(f"{path}: field sizes holds more than texts and numbers up to {_LARGEST}; get the file anew")
     try:
         with torch.device("meta"), no_more_parameters_than(len(weights)):
-            model = create_model(checkpoint.name, **checkpoint.sizes)
+            model = create_model(checkpoint.name, **sizes)
     except InputError as error:
-        raise InputError(
-            f"{path}: its fields name and sizes are of no model ({shown(str(error), 300)}); get it from its source again"
-        ) from error
+        reason = shown(str(error), 300)[1:-1]
+        raise InputError(f"{path}: its fields name and sizes are of no model ({reason}); get the file anew") from error
     _check_fit(path, model, describe(model), weights, allow_unexpected=True)
 
 
 @contextlib.contextmanager
 def no_more_parameters_than(most: int) -> Iterator[None]:
-    """Raise InputError as soon as a model that is built in the block has more parameters: sizes that a file gives have no other end."""
+    """Raise InputError as soon as the models that are built in the block have more parameters than that."""
     count = 0
 
     def register(*_: object) -> None:
@@ -172,7 +168,8 @@ def find_checkpoint(path: str | Path) -> Path:
     path = Path(path)
     if not path.is_dir():
         return path
-    files = sorted(file for file in path.glob("[!.]*.pth") if file.is_file())  # those with a dot in front are not whole yet
+    # Those with a dot in front are not whole yet.
+    files = sorted(file for file in path.glob("[!.]*.pth") if file.is_file())
     if not files:
         raise InputError(f"{path}: the folder holds no .pth file; give the folder of a checkpoint")
     ours = [(int(match[2]), file) for file in files if (match := BEST.fullmatch(file.name))]
@@ -188,13 +185,13 @@ def load_weights(model: PoseTransformer, checkpoint: Checkpoint, allow_unexpecte
     load_state(model, checkpoint.path, describe(model), checkpoint.weights, allow_unexpected)
 
 
-def load_state(model: nn.Module, path: Path, what: str, state: Mapping[str, Tensor], allow_unexpected: bool = False) -> None:
+def load_state(model: nn.Module, path: Path, what: str, state: dict[str, Tensor], allow_unexpected: bool = False) -> None:
     """`load_weights` for any module. what: what it is, for messages."""
     _check_fit(path, model, what, state, allow_unexpected)
     own = model.state_dict()
     broken = [name for name, value in own.items() if not state[name].to(value.dtype).isfinite().all()]
     if broken:
-        raise InputError(f"{path}: {_some(broken)} hold values that are not finite; use another checkpoint")
+        raise InputError(f"{path}: {listed(broken, 4)} hold values that are not finite; use another checkpoint")
     model.load_state_dict({name: state[name] for name in own})
 
 
@@ -203,21 +200,19 @@ def _check_fit(path: Path, model: nn.Module, what: str, state: Mapping[str, Tens
     own = model.state_dict()
     wanted, given = _shapes(model), {name: tuple(value.shape) for name, value in state.items()}
     shared = [name for name in wanted if name in given]
+    misshapen = [name for name in shared if given[name] != wanted[name]]
+    unlike = [name for name in shared if state[name].is_floating_point() != own[name].is_floating_point()]
     problems = {
         "missing": [name for name in wanted if name not in given],
-        "of another shape": [f"{name} {given[name]}, not {wanted[name]}" for name in shared if given[name] != wanted[name]],
-        "of another kind": [
-            f"{name} {state[name].dtype}, not {own[name].dtype}"
-            for name in shared
-            if state[name].is_floating_point() != own[name].is_floating_point()
-        ],
+        "of another shape": [f"{name} {given[name]}, not {wanted[name]}" for name in misshapen],
+        "of another kind": [f"{name} {state[name].dtype}, not {own[name].dtype}" for name in unlike],
         "unexpected": [] if allow_unexpected else [name for name in given if name not in wanted],
     }
     if any(problems.values()):
-        listed = "; ".join(f"{kind}: {_some(names)}" for kind, names in problems.items() if names)
+        found = "; ".join(f"{kind}: {listed(names, 4)}" for kind, names in problems.items() if names)
         fits = identify(given)
         advice = f"it fits {'; or '.join(fits)}" if fits else "no registered model fits it"
-        raise InputError(f"{path}: these are no weights of {what} ({listed}); {advice}")
+        raise InputError(f"{path}: these are no weights of {what} ({found}); {advice}")
 
 
 def describe(model: PoseTransformer) -> str:
@@ -290,8 +285,3 @@ def _sizes_in(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, int | str]:
 
 def _shapes(model: nn.Module) -> dict[str, tuple[int, ...]]:
     return {name: tuple(value.shape) for name, value in model.state_dict().items()}
-
-
-def _some(names: list[str], most: int = 4) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(map(shown, names[:most])) + more

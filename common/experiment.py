@@ -230,9 +230,8 @@ class _Job:
             progress = resumed.progress
             steps = len(BatchOrder(len(train_set), args.batch_size))
             if progress.step > steps:
-                raise InputError(
-                    f"{resumed.file}: is in step {progress.step} of an epoch of {steps}; give it the data that it was trained on"
-                )
+                where = f"{resumed.file}: is in step {progress.step} of an epoch of {steps}"
+                raise InputError(f"{where}; give it the data that it was trained on")
             resumed.restore(self.model, optimizer, scaler, self.mean, self.recipe, self.compute)
             _remove_superseded(folder, progress)
             print(f"resumed: {resumed.file}, epoch {progress.epoch}, step {progress.step}")

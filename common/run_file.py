@@ -1,4 +1,4 @@
-"""A training run on disk: last.pt, from which it goes on exactly. Written whole; read only where every field is what we write.
+"""A training run on disk: last.pt, from which it goes on exactly, read only where every field is what we write.
 
 Names in it are names only: whatever it says, going on reads and writes nothing outside the folder that it lies in.
 """
@@ -22,7 +22,8 @@ from common.compute import Compute
 from common.errors import InputError
 from common.normalise import Normaliser
 from common.recipes import Recipe
-from common.torch_file import read_torch_file, shown
+from common.schema import shown
+from common.torch_file import described, read_torch_file
 from model import PoseTransformer
 
 OF_ONE_CALL = {"resume", "test", "train", "results", "allow_unexpected", "workers"}
@@ -56,7 +57,7 @@ _ROW = {"epoch", "lr", "loss", "mpjpe", "p_mpjpe"}
 @dataclass(frozen=True)
 class Run:
     """A run as it was read. arguments: the flags that it was started with; recipe: `Recipe.settings` of its recipe, None in older
-    files. The other fields are checked when they are put back."""
+    files. `restore` checks optimizer, scaler, mean."""
 
     file: Path
     checkpoint: Checkpoint
@@ -153,7 +154,7 @@ def run_file(path: str | Path) -> Path:
 
 
 def read_run(path: str | Path, parser: Parser) -> Run:
-    """Read a run: its folder, or its last.pt. parser: that of the entry script, by which the saved flags must do like typed ones.
+    """Read a run: its folder, or its last.pt. parser: that of the entry script, whose checks the saved flags must pass.
 
     Raises InputError that names the field where one is missing or not what `write_run` writes.
     """
@@ -161,9 +162,8 @@ def read_run(path: str | Path, parser: Parser) -> Run:
     content = read_torch_file(file)
     missing = [name for name in _FIELDS if not isinstance(content, dict) or name not in content]
     if missing:
-        raise InputError(
-            f"{file}: is no run that can be resumed (it lacks {', '.join(missing)}); give the {LAST} of a run, or use --previous_dir"
-        )
+        lacks = f"is no run that can be resumed (it lacks {', '.join(missing)})"
+        raise InputError(f"{file}: {lacks}; give the {LAST} of a run, or use --previous_dir")
     checkpoint = checkpoint_in(file, content)
     arguments = _arguments(file, content["arguments"], parser)
     said = {"model": checkpoint.name, **{size: checkpoint.sizes.get(size) for size in SIZE_FLAGS}}
@@ -175,10 +175,9 @@ def read_run(path: str | Path, parser: Parser) -> Run:
     recipe = content.get("recipe")
     if recipe is not None and not isinstance(recipe, Mapping):
         raise _wrong(file, "recipe", "is no recipe")
-    return Run(
-        file, checkpoint, arguments, _progress(file, content["progress"]), _random(file, content["rng"]), content["optimizer"],
-        content["scaler"], content.get("mean"), recipe,
-    )  # fmt: skip
+    progress, random = _progress(file, content["progress"]), _random(file, content["rng"])
+    state = content["optimizer"], content["scaler"], content.get("mean")
+    return Run(file, checkpoint, arguments, progress, random, *state, recipe)
 
 
 def _wrong(file: Path, where: str, what: str) -> InputError:
@@ -193,18 +192,18 @@ def _arguments(file: Path, saved: object, parser: Parser) -> dict[str, object]:
     flags = {key: value for key, value in saved.items() if key not in OF_ONE_CALL}
     for key, value in flags.items():
         if key not in known:
-            raise _wrong(file, f"arguments: {shown(key)}", "is no flag of this version")
+            raise _wrong(file, f"arguments: {described(key)}", "is no flag of this version")
         if not isinstance(value, str | int | float | None) or (isinstance(value, int) and value.bit_length() > 64):
-            raise _wrong(file, f"arguments: {key}", f"is {shown(value)}, which is no value of this flag")
+            raise _wrong(file, f"arguments: {key}", f"is {described(value)}, which is no value of this flag")
         if isinstance(value, str) and any(unicodedata.category(character) == "Cc" for character in value):
             raise _wrong(file, f"arguments: {key}", "holds control characters")
     try:
         parsed = vars(parser.parse_args([f"--{key}={value}" for key, value in flags.items() if value is not None]))
     except InputError as error:
-        raise _wrong(file, "arguments:", shown(str(error), 300)) from error
+        raise _wrong(file, "arguments:", shown(str(error), 300)[1:-1]) from error
     for key, value in flags.items():
         if parsed[key] != value:
-            raise _wrong(file, f"arguments: {key}", f"is {shown(value)}, which is no value of this flag")
+            raise _wrong(file, f"arguments: {key}", f"is {described(value)}, which is no value of this flag")
     return {key: parsed[key] for key in flags}
 
 
@@ -225,7 +224,8 @@ def _progress(file: Path, saved: object) -> Progress:
     if (saved["step"] == 0) != (saved["windows"] == 0):
         raise _wrong(file, "progress: windows", "does not go with field step")
     rows = saved["history"]
-    if not isinstance(rows, list) or len(rows) > saved["epoch"] or not all(isinstance(row, dict) and set(row) == _ROW for row in rows):
+    whole = isinstance(rows, list) and all(isinstance(row, dict) and set(row) == _ROW for row in rows)
+    if not whole or len(rows) > saved["epoch"]:
         raise _wrong(file, "progress: history", "is not a row for every epoch that is done")
     if not all(map(_finite, (value for row in rows for value in row.values()))):
         raise _wrong(file, "progress: history", "holds values that are not finite numbers")
@@ -258,7 +258,8 @@ def _optimizer_state(file: Path, optimizer: torch.optim.Optimizer, recipe: Recip
     """The saved state, if it is one of this very optimizer; all that it may say of its groups is the learning rate."""
     groups, state = (saved.get("param_groups"), saved.get("state")) if isinstance(saved, Mapping) else (None, None)
     own = optimizer.state_dict()["param_groups"]
-    if not isinstance(groups, list) or not all(isinstance(group, Mapping) for group in groups) or len(groups) != len(own):
+    whole = isinstance(groups, list) and all(isinstance(group, Mapping) for group in groups)
+    if not whole or len(groups) != len(own):
         raise _wrong(file, "optimizer: param_groups", "is not that of this run's optimizer")
     for group, mine in zip(groups, own, strict=True):
         other = [key for key in mine if key != "lr" and not _same(group.get(key, mine[key]), mine[key])]
@@ -275,13 +276,11 @@ def _optimizer_state(file: Path, optimizer: torch.optim.Optimizer, recipe: Recip
         if not isinstance(values, Mapping) or set(values) != set(kept):
             raise _wrong(file, f"optimizer: state {number}", f"does not hold {', '.join(kept)}")
         for name, value in values.items():
-            shape = parameters[number].shape if kept[name] else ()
-            if not isinstance(value, Tensor) or value.shape != shape or not value.is_floating_point() or not value.isfinite().all():
-                raise _wrong(
-                    file,
-                    f"optimizer: state {number}: {name}",
-                    f"is no tensor of finite numbers of the shape {tuple(shape)}",
-                )
+            shape = tuple(parameters[number].shape) if kept[name] else ()
+            real = isinstance(value, Tensor) and value.is_floating_point() and value.isfinite().all()
+            if not real or value.shape != shape:
+                where = f"optimizer: state {number}: {name}"
+                raise _wrong(file, where, f"is no tensor of finite numbers of the shape {shape}")
     return {
         "state": state,
         "param_groups": [{**mine, "lr": group["lr"]} for group, mine in zip(groups, own, strict=True)],
@@ -289,7 +288,7 @@ def _optimizer_state(file: Path, optimizer: torch.optim.Optimizer, recipe: Recip
 
 
 def _kept(recipe: Recipe) -> dict[str, bool]:
-    """What the recipe's optimizer keeps for a parameter, and whether in its shape (else it is one number): seen by a step on another."""
+    """What the recipe's optimizer keeps for a parameter, and whether in its shape (else one number): seen by a step."""
     parameter = torch.nn.Parameter(torch.zeros(2))
     parameter.grad = torch.zeros(2)
     optimizer = recipe.optimizer([parameter], 1.0)
@@ -300,9 +299,10 @@ def _kept(recipe: Recipe) -> dict[str, bool]:
 def _scaler_state(file: Path, scaler: torch.amp.GradScaler, saved: object) -> dict[str, object]:
     own = scaler.state_dict()  # empty unless --precision is fp16
     free = ("scale", "_growth_tracker")
-    if not isinstance(saved, Mapping) or set(saved) != set(own) or not all(key in free or _same(saved[key], own[key]) for key in own):
+    alike = isinstance(saved, Mapping) and set(saved) == set(own)
+    if not alike or not all(_same(saved[key], own[key]) for key in own if key not in free):
         raise _wrong(file, "scaler", "is not that of this run's --precision")
-    if own and not (type(saved["scale"]) is float and 0 < saved["scale"] < math.inf and type(saved["_growth_tracker"]) is int):
+    if own and not (_finite(saved["scale"]) and saved["scale"] > 0 and type(saved["_growth_tracker"]) is int):
         raise _wrong(file, "scaler: scale", "is not a number above 0")
     return dict(saved)
 

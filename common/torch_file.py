@@ -1,7 +1,8 @@
-"""Reading what torch.save wrote, in our own hands: a file can give plain values and dense tensors whose numbers are all in it.
+"""Reading what torch.save wrote: a file can give plain values, and dense tensors whose numbers are all in it.
 
-torch.load with weights_only runs no code either, but it sets aside whatever memory a file asks for, builds sparse, quantised and
-expanded tensors, checks no checksum, knows no numpy numbers, and its complaints advise to switch the protection off.
+This is not left to torch.load. With weights_only it runs no code either, but it sets aside whatever memory a file asks
+for, builds sparse, quantised and expanded tensors, checks no checksum, knows no numpy numbers, and advises to switch
+the protection off.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ from torch import Tensor
 
 from common import safe_pickle
 from common.errors import InputError
+from common.files import require_file
+from common.schema import shown
 
 _OPERATIONS = 500_000
 """The most steps that a pickle may have. A run of ours with its optimizer has about a hundred for every tensor."""
@@ -35,13 +38,13 @@ _SHARED = 4
 _LEGACY = 0x1950A86A20F9469CFC6C
 """How files begin that torch.save wrote before it wrote zip files."""
 _DTYPES = {
-    "DoubleStorage": torch.float64, "FloatStorage": torch.float32, "HalfStorage": torch.float16, "BFloat16Storage": torch.bfloat16,
-    "LongStorage": torch.int64, "IntStorage": torch.int32, "ShortStorage": torch.int16, "CharStorage": torch.int8,
-    "ByteStorage": torch.uint8, "BoolStorage": torch.bool,
+    "DoubleStorage": torch.float64, "FloatStorage": torch.float32, "HalfStorage": torch.float16,
+    "BFloat16Storage": torch.bfloat16, "LongStorage": torch.int64, "IntStorage": torch.int32,
+    "ShortStorage": torch.int16, "CharStorage": torch.int8, "ByteStorage": torch.uint8, "BoolStorage": torch.bool,
 }  # fmt: skip
 _SYNTAX = (
-    pickle.UnpicklingError, AttributeError, EOFError, IndexError, KeyError, MemoryError, OverflowError, RecursionError, TypeError,
-    ValueError, struct.error,
+    pickle.UnpicklingError, AttributeError, EOFError, IndexError, KeyError, MemoryError, OverflowError, RecursionError,
+    TypeError, ValueError, struct.error,
 )  # fmt: skip
 """What the unpickler raises where a pickle is not one."""
 _UNZIP = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError, OverflowError, struct.error)
@@ -59,36 +62,34 @@ class _DamagedError(_UnreadableError):
 
 
 class _ForeignError(_UnreadableError):
-    sentence = "refused, it is damaged or holds more than weights, which could run code ({}); get it from its source again"
+    sentence = "refused, it is damaged or holds more than weights, which could run code ({}); get it anew from its source"
 
 
 class _UnusualError(_UnreadableError):
-    sentence = "refused, it holds {}, which is not read; save plain dense tensors by torch.save(model.state_dict(), FILE)"
+    sentence = "refused, it holds {}, which is not read; save plain tensors by torch.save(model.state_dict(), FILE)"
 
 
 def read_torch_file(path: str | Path) -> object:
     """What torch.save wrote to `path`: dictionaries, lists, tuples, texts, numbers and dense tensors on the CPU.
 
-    The checksums of the file's zip members are checked; where it has none, a line on stderr says so. Parameters come as plain
-    tensors, numpy's numbers as Python's. Raises InputError for anything else, in words that say what the file is.
+    The checksums of the file's zip members are checked; where it has none, a line on stderr says so. Parameters come as
+    plain tensors, numpy's numbers as Python's. Raises InputError for anything else, in words that say what the file is.
     """
-    path = Path(path)
+    path = require_file(path, "give a checkpoint file or the folder that holds it")
     try:
-        if path.exists() and not path.is_file():
-            what = "a folder" if path.is_dir() else "a pipe, a socket or a device"
-            raise InputError(f"{path}: is {what}, not a file; give a checkpoint file")
         with path.open("rb") as file:
             start = file.read(1024)
             if what := _something_else(start):
                 raise InputError(f"{path}: is {what}")
             file.seek(0)
-            content, checked = _read_zip(file) if start.startswith(b"PK") else (_read_legacy(io.BytesIO(file.read())), False)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; give a checkpoint file or the folder that holds it") from None
+            if start.startswith(b"PK"):
+                content, checked = _read_zip(file)
+            else:
+                content, checked = _read_legacy(io.BytesIO(file.read())), False
     except _UnreadableError as error:
         raise InputError(f"{path}: {error.sentence.format(error)}") from error
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror or error}); copy it again, or give another") from error
+        raise InputError(f"{path}: cannot be read ({error.strerror or error}); copy it again") from error
     if not checked:
         _remark(path)
     return content
@@ -144,7 +145,7 @@ def _read_zip(file: io.BufferedReader) -> tuple[object, bool]:
         def fill(storage: _Storage) -> None:
             data = read(f"data/{storage.key}")
             if len(data) < len(storage.data):
-                raise _DamagedError(f"its part data/{shown(storage.key)} is too short")
+                raise _DamagedError(f"its part {shown(storage.key)} is too short")
             memoryview(storage.data)[:] = data[: len(storage.data)]
 
         if roots[0] + "byteorder" in members and read("byteorder") != b"little":
@@ -156,7 +157,7 @@ def _read_zip(file: io.BufferedReader) -> tuple[object, bool]:
 
 
 def _read_legacy(file: io.BytesIO) -> object:
-    """A file of before torch 1.6: five pickles (mark, version, machine, content, keys), then the storages in the order of the keys."""
+    """A file of before torch 1.6: five pickles (mark, version, machine, content, keys), then the storages."""
     if not file.getbuffer():
         raise _DamagedError("it is empty")
     parts = _Parts(len(file.getbuffer()))
@@ -166,7 +167,9 @@ def _read_legacy(file: io.BytesIO) -> object:
     _, machine, content, keys = (_Unpickler(file, parts).load() for _ in range(4))
     if not isinstance(machine, dict) or machine.get("little_endian") is not True:
         raise _UnusualError("numbers in big-endian order")
-    if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys) or sorted(keys) != sorted(parts.storages):
+    if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
+        raise _DamagedError("the list of its parts makes no sense")
+    if sorted(keys) != sorted(parts.storages):
         raise _DamagedError("the list of its parts is not that of its tensors")
 
     def fill(storage: _Storage) -> None:
@@ -194,7 +197,7 @@ class _Storage:
 
 @dataclass
 class _Parts:
-    """The storages of a file and the tensors over them. limit: the most bytes that the storages may have together, the file's size."""
+    """The storages of a file and the tensors over them. limit: the most bytes of all storages, the file's size."""
 
     limit: int
     storages: dict[str, _Storage] = field(default_factory=dict)
@@ -217,17 +220,24 @@ class _Parts:
         return found
 
     def tensor(
-        self, storage: object, offset: object, size: object, stride: object, requires_grad: object = False, hooks: object = None,
+        self,
+        storage: object,
+        offset: object,
+        size: object,
+        stride: object,
+        requires_grad: object = False,
+        hooks: object = None,
         metadata: object = None,
-    ) -> Tensor:  # fmt: skip
+    ) -> Tensor:
         """What torch._utils._rebuild_tensor_v2 makes of the same arguments, where all the numbers are in the file."""
-        if not isinstance(storage, _Storage) or not isinstance(size, tuple) or not isinstance(stride, tuple) or metadata:
+        if not (isinstance(storage, _Storage) and isinstance(size, tuple) and isinstance(stride, tuple)) or metadata:
             raise _UnusualError("tensors of another kind")
-        if len(size) != len(stride) or len(size) > 16 or any(type(n) is not int or n < 0 for n in (offset, *size, *stride)):
+        alike = len(size) == len(stride) <= 16
+        if not alike or not all(type(n) is int and n >= 0 for n in (offset, *size, *stride)):
             raise _DamagedError("it has a tensor of an impossible shape")
-        count = math.prod(size)
         if math.prod(filter(None, size)) > self.size:
             raise _DamagedError("it has a tensor of an impossible shape")
+        count = math.prod(size)
         self.shared -= count * storage.dtype.itemsize
         last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
         if (count and last >= len(storage.numbers)) or self.shared < 0:
@@ -240,8 +250,21 @@ class _Parts:
             fill(self.storages[key])
 
 
-class _Unpickler(safe_pickle._Unpickler):
-    """Knows what state dicts, and the plain values beside them, are made of."""
+_FOLLOWED = (
+    "PROTO", "FRAME", "STOP", "MARK", "NONE", "NEWTRUE", "NEWFALSE", "BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT",
+    "BINUNICODE", "SHORT_BINUNICODE", "BINSTRING", "SHORT_BINSTRING", "BINBYTES", "SHORT_BINBYTES", "EMPTY_LIST",
+    "EMPTY_TUPLE", "EMPTY_DICT", "EMPTY_SET", "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "APPEND", "APPENDS", "SETITEM",
+    "SETITEMS", "ADDITEMS", "GLOBAL", "STACK_GLOBAL", "REDUCE", "BUILD", "BINPUT", "LONG_BINPUT", "MEMOIZE", "BINGET",
+    "LONG_BINGET", "BINPERSID",
+)  # fmt: skip
+"""The instructions that torch.save writes, by protocols 2 to 5."""
+
+
+class _Unpickler(pickle._Unpickler):
+    """Knows what state dicts, and the plain values beside them, are made of.
+
+    Python's own, not the one in C: that one sets aside memory for whatever length or memo number a file names.
+    """
 
     def __init__(self, file: io.BytesIO, parts: _Parts) -> None:
         super().__init__(file, encoding="latin1")
@@ -250,7 +273,8 @@ class _Unpickler(safe_pickle._Unpickler):
     def load(self) -> object:
         start = self.file.tell()
         try:
-            if any(number > _OPERATIONS for number, _ in enumerate(pickletools.genops(self.file))):  # counted before anything is built
+            # Counted before anything is built.
+            if any(number > _OPERATIONS for number, _ in enumerate(pickletools.genops(self.file))):
                 raise _UnusualError(f"a pickle of more than {_OPERATIONS} steps")
             self.file.seek(start)
             return super().load()
@@ -280,7 +304,8 @@ class _Unpickler(safe_pickle._Unpickler):
             ("_codecs", "encode"): _encode,
         }
         if (module, name) not in known:
-            of_tensors = module in ("torch._utils", "torch._tensor") or (module.startswith("torch") and name.endswith("Storage"))
+            of_torch = module.split(".")[0] == "torch"
+            of_tensors = of_torch and (module in ("torch._utils", "torch._tensor") or name.endswith("Storage"))
             raise (_UnusualError if of_tensors else _ForeignError)(shown(f"{module}.{name}"))
         return known[module, name]
 
@@ -311,11 +336,6 @@ class _Unpickler(safe_pickle._Unpickler):
     def load_setitems(self) -> None:
         self._set(self.pop_mark())
 
-    def load_dict(self) -> None:
-        items = self.pop_mark()
-        self.append({})
-        self._set(items)
-
     def _set(self, items: list) -> None:
         if not isinstance(self.stack[-1], dict):
             raise _DamagedError("it has items of something that is no dictionary")
@@ -327,17 +347,16 @@ class _Unpickler(safe_pickle._Unpickler):
             raise _DamagedError("it has members of something that is no set")
         self.stack[-1].update(map(_key, items))
 
-    def load_frozenset(self) -> None:
-        self.append(frozenset(map(_key, self.pop_mark())))
-
-    dispatch = safe_pickle._Unpickler.dispatch | {
-        pickle.BUILD[0]: load_build, pickle.SETITEM[0]: load_setitem, pickle.SETITEMS[0]: load_setitems, pickle.DICT[0]: load_dict,
-        pickle.ADDITEMS[0]: load_additems, pickle.FROZENSET[0]: load_frozenset,
-    }  # fmt: skip
+    dispatch = {getattr(pickle, name)[0]: pickle._Unpickler.dispatch[getattr(pickle, name)[0]] for name in _FOLLOWED} | {
+        pickle.BUILD[0]: load_build,
+        pickle.SETITEM[0]: load_setitem,
+        pickle.SETITEMS[0]: load_setitems,
+        pickle.ADDITEMS[0]: load_additems,
+    }
 
 
 def _key(value: object) -> object:
-    """A key of a dictionary. Others than these can be made to have one hash in thousands, which takes for ever to tell apart."""
+    """A key of a dictionary. Thousands of others can be made to have one hash, and take for ever to tell apart."""
     if not isinstance(value, str | bytes | int | None) or (isinstance(value, int) and abs(value) >= 2**63):
         raise _UnusualError("a dictionary whose keys are neither texts nor numbers")
     return value
@@ -351,7 +370,7 @@ def _itself(value: object = ()) -> object:
 
 
 def _device(*words: object) -> str:
-    return ":".join(shown(str(word)) for word in words[:2] if isinstance(word, str | int))
+    return ":".join(str(word)[:16] for word in words[:2] if isinstance(word, str | int))
 
 
 def _parameter(data: object, *_: object) -> Tensor:
@@ -376,12 +395,8 @@ def _number(dtype: object, data: object) -> int | float | bool:
     return value.item()
 
 
-def shown(value: object, most: int = 80) -> str:
-    """A value out of a file as it may stand in a message: on one line, without control characters, not too long.
-
-    Of a container, or of a number without end, only what it is: their texts can take for ever.
-    """
-    if not isinstance(value, str | float | int | None) or (isinstance(value, int) and value.bit_length() > 64):
-        return f"a value of type {type(value).__name__}"
-    text = "".join(character if character.isprintable() else "?" for character in str(value)[: most + 1])
-    return text if len(text) <= most else f"{text[:most]}..."
+def described(value: object) -> str:
+    """A value out of a file in a few words; of a container only its type, since the text of one can take for ever."""
+    if isinstance(value, str | float | None) or (isinstance(value, int) and value.bit_length() <= 64):
+        return shown(value)
+    return f"of type {type(value).__name__}"

@@ -215,7 +215,7 @@ def test_a_bit_that_turned_over_is_noticed(tmp_path: Path) -> None:
         assert equal(found.weights, model.state_dict())  # it was none of those that count
         assert found.name == model.name
     path.write_bytes(whole.replace(b"mixste.hot_mixste", b"mixste.hot_mixstf"))
-    assert "data.pkl is not what was written" in refused(path)
+    assert "'data.pkl' is not what was written" in refused(path)
 
 
 @pytest.mark.parametrize("kind", ["legacy", "without checksums", "with checksums"])
