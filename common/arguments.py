@@ -6,17 +6,7 @@ import argparse
 import math
 from collections.abc import Callable
 
-from common.errors import InputError
-
-SIZE_FLAGS = ("channel", "d_hid", "frames", "depth", "token_num", "layer_index", "prune", "select", "recover")
-"""Flags that are sizes of a model; None where they were not given, so that the variant's own numbers hold."""
-
-
-class Parser(argparse.ArgumentParser):
-    """An argument parser whose complaints are InputErrors: one sentence, exit code 2."""
-
-    def error(self, message: str) -> None:
-        raise InputError(f"{message}; see {self.prog} --help")
+from common.errors import InputError, Parser
 
 
 def boolean(text: str) -> bool:
@@ -43,26 +33,16 @@ def number(kind: type, least: float, most: float = math.inf, above: bool = False
     return parse
 
 
-def add_plan_flags(group: argparse._ActionsContainer) -> None:
-    """The flags that say a plan; each overrides that part of the model's own."""
-    group.add_argument(
-        "--prune",
-        metavar="LAYER:FRAMES,...",
-        help="the stages of a plan, in place of --token_num and --layer_index: before layer LAYER (the first is 0) keep FRAMES frames, "
-        "e.g. 1:121,3:81,5:27 (default: the model's own)",
-    )
-    group.add_argument(
-        "--select",
-        metavar="NAME",
-        help="which frames stay: cluster (TPC: those that stand for the others), attention (TPA: those that receive the most), motion "
-        "(TPMo: those that move the most) or uniform (TPS: evenly spaced) (default: the model's own; for a plain one uniform)",
-    )
-    group.add_argument(
-        "--recover",
-        metavar="NAME",
-        help="how the others come back: attention (TRA: learned, on tokens), interpolation (TRI: of poses, linear in time), nearest (the "
-        "nearest pose) or none (kept frames only) (default: the model's own; for a plain one interpolation)",
-    )
+def add_size_flags(group: argparse._ActionsContainer) -> None:
+    """A flag for each size of the registered models; None where it is not given, so that the variant's own number holds."""
+    from model.flags import size_flags  # here, since programs that only want a Parser load no PyTorch
+
+    for size, flag in size_flags().items():
+        kind = {bool: boolean, str: str}.get(flag.kind) or number(flag.kind, flag.least)
+        try:
+            group.add_argument(f"--{size}", type=kind, metavar=flag.metavar, help=flag.help)
+        except argparse.ArgumentError:
+            raise InputError(f"a registered model has a size {size!r}, but --{size} is another flag; rename the size") from None
 
 
 def build_parser(default_model: str, prog: str | None = None) -> Parser:
@@ -75,15 +55,8 @@ def build_parser(default_model: str, prog: str | None = None) -> Parser:
         epilog="Sizes that are not given are the model's own; those of a checkpoint of ours are taken from the file.",
     )
 
-    group = parser.add_argument_group("model")
+    group = models = parser.add_argument_group("model")
     group.add_argument("--model", help=f"name of a registered model, as `python -m model.complexity` lists them (default: {default_model})")
-    group.add_argument("--frames", type=number(int, 3), help="frames of a window, odd (default: the model's own, 243; MHFormer 351)")
-    group.add_argument("--channel", type=number(int, 1), help="width of the tokens (default: the model's own, 512; MotionX 256 or 128)")
-    group.add_argument("--d_hid", type=number(int, 1), help="hidden width of the MLPs of MixSTE and MHFormer (default: 1024)")
-    group.add_argument("--depth", type=number(int, 1), help="layers of MixSTE, MotionBERT, MotionAGFormer (default: the model's own, 8)")
-    group.add_argument("--token_num", type=number(int, 1), help="frames that are kept by the hourglass (default: the model's own, e.g. 81)")
-    group.add_argument("--layer_index", type=number(int, 0), help="layer before which frames are pruned (default: the model's own, e.g. 3)")
-    add_plan_flags(group)
     group.add_argument("--n_joints", type=number(int, 1), help="joints of the input; must be those of the data (default: 17)")
     group.add_argument("--out_joints", type=number(int, 1), help="joints of the output; must be those of the input (default: 17)")
     group.add_argument("--out_channels", type=number(int, 1), default=3, help="axes of the output; must be 3 (default: 3)")
@@ -182,4 +155,5 @@ def build_parser(default_model: str, prog: str | None = None) -> Parser:
     group.add_argument(
         "--precision", default="fp32", choices=("fp32", "tf32", "bf16", "fp16"), help="number format of the model (default: fp32)"
     )
+    add_size_flags(models)
     return parser

@@ -7,7 +7,6 @@ others may be a plain state dict, or hold one under a usual key, and their names
 from __future__ import annotations
 
 import contextlib
-import itertools
 import re
 import sys
 from collections.abc import Iterator, Mapping
@@ -22,8 +21,10 @@ from common.errors import InputError
 from common.files import replacing
 from common.normalise import Normaliser
 from common.schema import listed, shown
-from common.torch_file import described, read_torch_file
+from common.torch_file import read_torch_file
 from model import PoseTransformer, create_model, list_models, model_sizes
+from model.hourglass import kept_in
+from model.registry import meta_device, model_class
 
 SHIPPED = Path(__file__).resolve().parent.parent / "checkpoint"
 DEFAULT = "mhformer.h2ot_mhformer"
@@ -104,10 +105,13 @@ def checkpoint_in(path: Path, content: object) -> Checkpoint:
         what = f"is not one that this version knows ({shown(str(error), 200)[1:-1]})"
         raise InputError(f"{path}: field normaliser {what}; use a newer version") from error
     name, sizes = content["name"], content["sizes"]
-    known = isinstance(name, str) and name in list_models()
-    if not known or not isinstance(sizes, Mapping) or not all(isinstance(size, str) for size in sizes):
-        said = f"the fields name ({described(name)}) and sizes"
-        raise InputError(f"{path}: {said} say no model that this version knows; use a newer version")
+    if not isinstance(name, str) or not isinstance(sizes, Mapping) or not all(isinstance(size, str) for size in sizes):
+        raise InputError(f"{path}: field name or sizes is not one that this version knows; use a newer version")
+    if name not in list_models():
+        raise InputError(
+            f"{path}: holds {shown(name)[1:-1]}, which is not registered; import the file that registers it (register_model), "
+            "or use a newer version"
+        )
     checkpoint = Checkpoint(path, dict(weights), name, dict(sizes), normaliser)
     _check_sizes(checkpoint)
     return checkpoint
@@ -122,10 +126,10 @@ def _bare(name: str) -> str:
 def _check_sizes(checkpoint: Checkpoint) -> None:
     """Raise InputError unless name and sizes are those of the weights, before any of them takes memory."""
     path, weights, sizes = checkpoint.path, checkpoint.weights, checkpoint.sizes
-    if not all(isinstance(size, str) or (isinstance(size, int) and size <= _LARGEST) for size in sizes.values()):
+    if not all(isinstance(size, str) or (isinstance(size, int | float) and abs(size) <= _LARGEST) for size in sizes.values()):
         raise InputError(f"{path}: field sizes holds more than texts and numbers up to {_LARGEST}; get the file anew")
     try:
-        with torch.device("meta"), no_more_parameters_than(len(weights)):
+        with meta_device(checkpoint.name), no_more_parameters_than(len(weights)):
             model = create_model(checkpoint.name, **sizes)
     except InputError as error:
         reason = shown(str(error), 300)[1:-1]
@@ -135,13 +139,16 @@ def _check_sizes(checkpoint: Checkpoint) -> None:
 
 @contextlib.contextmanager
 def no_more_parameters_than(most: int) -> Iterator[None]:
-    """Raise InputError as soon as the models that are built in the block have more parameters than that."""
+    """Raise InputError as soon as the models that are built in the block have far more parameters than that.
+
+    Not at once, since a builder may replace layers that it has made.
+    """
     count = 0
 
     def register(*_: object) -> None:
         nonlocal count
         count += 1
-        if count > most:
+        if count > 4 * most:
             raise InputError(f"the model has more than the {most} parameters of the file")
 
     hook = register_module_parameter_registration_hook(register)
@@ -223,64 +230,31 @@ def describe(model: PoseTransformer) -> str:
 def identify(shapes: Mapping[str, tuple[int, ...]]) -> list[str]:
     """The registered models, with sizes, whose parameters have exactly these names and shapes.
 
-    A size that the shapes do not tell (where frames are pruned, attention heads) is not listed.
+    A size that the shapes do not show (where frames are pruned, attention heads) is not listed.
     """
-    sizes = _sizes_in(shapes)
     fitting = []
     for name in list_models():
-        own = {size: sizes[size] for size in model_sizes(name) if size in sizes}
-        # Where frames are pruned, and how many stay, leaves no trace in some models: any value that suits the others will do.
-        known, free = model_sizes(name), {}
-        if "prune" not in own:
-            any_plan = {"token_num": 1, "layer_index": 1} if "token_num" in known else {"prune": "1:1"} if known["prune"] else {}
-            free = {size: value for size, value in any_plan.items() if size not in own}
+        backbone, known = model_class(name), model_sizes(name)
+        told = backbone.sizes_in(shapes)
+        own = {size: told[size] for size in known if size in told}
+        plan = {} if "prune" in own else _some_plan(known, max(1, backbone.first_stage), kept_in(shapes) or [1])
         try:
-            with torch.device("meta"), no_more_parameters_than(len(shapes)):
-                fits = _shapes(create_model(name, **own, **free)) == dict(shapes)
+            with meta_device(name), no_more_parameters_than(len(shapes)):
+                fits = _shapes(create_model(name, **{**plan, **own})) == dict(shapes)
         except InputError:
             continue
         if fits:
-            fitting.append(f"{name} with {', '.join(f'{size} {value}' for size, value in own.items())}")
+            fitting.append(f"{name} with {', '.join(f'{size} {value}' for size, value in own.items()) or 'sizes of its own'}")
     return fitting
 
 
-# Where a size can be read off: the first of these parameters that a file has, and the axis.
-_WHERE = {
-    "frames": (
-        ("Temporal_pos_embed", 1), ("Transformer_hypothesis.pos_embed_1", 1), ("temp_embed", 1),
-        ("layers.0.graph_temporal.mixer.batch_norm.weight", 0),
-    ),
-    "channel": (("Spatial_pos_embed", 2), ("Transformer_hypothesis.pos_embed_1", 2), ("pos_embed", 2)),
-    "joints": (("Spatial_pos_embed", 1), ("pos_embed", 1)),
-    "in_channels": (("Spatial_patch_to_embedding.weight", 1), ("joints_embed.weight", 1)),
-    "d_hid": (("STEblocks.0.mlp.fc1.weight", 0), ("Transformer_hypothesis.SHR_blocks.0.mlp.fc1.weight", 0)),
-    "token_num": (("pos_embed_token", 1),),
-}  # fmt: skip
-
-
-def _sizes_in(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, int | str]:
-    sizes = {}
-    for size, places in _WHERE.items():
-        for key, axis in places:
-            if len(shapes.get(key, ())) > axis:
-                sizes[size] = shapes[key][axis]
-                break
-    layers = {int(match[1]) for key in shapes if (match := re.match(r"(?:STEblocks|blocks_st|layers)\.(\d+)\.", key))}
-    if layers:
-        sizes["depth"] = len(layers)
-    regression = shapes.get("regression.1.weight")
-    coordinates = shapes.get("Transformer_encoder_1.pos_embed")
-    if regression and coordinates and regression[0] >= 3:
-        sizes["joints"] = regression[0] // 3
-        sizes["in_channels"] = coordinates[1] // sizes["joints"]
-    counts = [shapes.get(f"layers.{layer}.graph_temporal.mixer.batch_norm.weight", (0,))[0] for layer in sorted(layers)]
-    stages = [(layer, after) for layer, (before, after) in enumerate(itertools.pairwise(counts), start=1) if after < before]
-    if "token_num" in sizes and len(stages) == 1:
-        sizes["layer_index"] = stages[0][0]
-    elif stages:
-        sizes.pop("token_num", None)
-        sizes["prune"] = ",".join(f"{layer}:{keep}" for layer, keep in stages)
-    return sizes
+def _some_plan(known: Mapping[str, object], first: int, counts: list[int]) -> dict[str, int | str]:
+    """The sizes of a plan with these numbers of frames, from layer `first` on: where it prunes does not show in the weights."""
+    if "token_num" in known and len(counts) == 1:
+        return {"token_num": counts[0], "layer_index": first}
+    if "token_num" in known or known.get("prune"):
+        return {"prune": ",".join(f"{layer}:{keep}" for layer, keep in enumerate(counts, start=first))}
+    return {}
 
 
 def _shapes(model: nn.Module) -> dict[str, tuple[int, ...]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from common.custom_2d import without_3d
 from common.errors import InputError
 from common.h36m import TEST_SUBJECTS, TRAIN_SUBJECTS, read_h36m, skeleton_of
 from common.motion_file import read_motion_file
@@ -36,6 +37,7 @@ def read_sequences(dataset: str, root: str | Path, keypoints: str, split: str, a
     common/wild_file.py), or any other NAME for root/data_NAME.npz in our own format (common/motion_file.py). actions: "*" or names
     separated by commas. Raises InputError for what cannot be read.
     """
+    _check_not_custom(Path(root), dataset, keypoints)
     if not dataset.replace("_", "").replace("-", "").isalnum():
         raise InputError(f"--dataset is {dataset!r}; it must be h36m or the NAME of a file data_NAME.npz, without folders")
     names = None if actions == "*" else [name.strip() for name in actions.split(",") if name.strip()]
@@ -54,3 +56,12 @@ def read_sequences(dataset: str, root: str | Path, keypoints: str, split: str, a
         return Data(sequences, H36M, source, pooled=True)
     sequences, source = read_motion_file(Path(root) / f"data_{dataset}.npz", keypoints, split, names)
     return Data(sequences, H36M, source)
+
+
+def _check_not_custom(root: Path, dataset: str, keypoints: str) -> None:
+    """Raise InputError where the flags name 2D of one's own videos, by its path, its NAME, or as VideoPose3D's flags do."""
+    wanted = root / (f"data_2d_h36m_{keypoints}.npz" if dataset == "h36m" else f"data_{dataset}.npz")
+    named = [Path(dataset), Path(keypoints), root / dataset, root / keypoints, root / f"data_2d_custom_{keypoints}.npz"]
+    for path in named + sorted(root.glob("data_2d_custom_*.npz")) * (dataset == "custom"):
+        if path.name.startswith("data_2d_custom_") and path.is_file() and not wanted.exists():
+            raise without_3d(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import io
 import os
@@ -9,6 +10,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from types import FrameType
+from typing import NoReturn
 
 
 class InputError(Exception):
@@ -17,6 +19,13 @@ class InputError(Exception):
     The message is one sentence: the file and field, what is wrong, what to do. Entry points print it on stderr and exit
     with code 2; every other exception is a bug and keeps its traceback.
     """
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose complaints are InputErrors."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message}; see {self.prog} --help")
 
 
 class Terminated(BaseException):

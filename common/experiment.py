@@ -16,7 +16,7 @@ import torch
 from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
-from common.arguments import SIZE_FLAGS, build_parser
+from common.arguments import build_parser
 from common.checkpoint import BEST, LAST, Checkpoint, load_weights, read_checkpoint, save_checkpoint, shipped_checkpoint
 from common.compute import Compute, OutOfMemory, choose_compute, out_of_memory_named
 from common.datasets import Data, default_keypoints, read_sequences
@@ -34,6 +34,7 @@ from common.wild import WildDataset
 from common.world_motion import read_world_motion
 from model import PoseTransformer, create_model, model_sizes
 from model.complexity import count_parameters, gflops
+from model.flags import size_flags
 from model.registry import PLAN, SINGLE
 
 # Flags that may differ when a run is resumed: they do not change what it computes, or say how far it goes.
@@ -221,7 +222,7 @@ class _Job:
     def train(self, train_set: PoseDataset | WildDataset, folder: Path, resumed: Run | None) -> None:
         """Train for --nepoch epochs, test after each, keep the best and the last; end with the table of the best epoch."""
         args = self.args
-        optimizer = self.recipe.optimizer(self.model.parameters(), args.lr)
+        optimizer = self.recipe.optimizer(self.model.parameter_groups(), args.lr)
         if self.recipe.ema is not None:
             self.mean = AveragedModel(self.model, multi_avg_fn=running_mean(self.recipe.ema), use_buffers=True)
         scaler = torch.amp.GradScaler(self.compute.device.type, enabled=args.precision == "fp16")
@@ -379,16 +380,12 @@ def build_model(args: Namespace, default_model: str, checkpoint: Checkpoint | No
     in_channels: in place of the variant's own, for a model that starts afresh.
     """
     name = args.model or (checkpoint.name if checkpoint else None) or default_model
-    given = {size: getattr(args, size) for size in SIZE_FLAGS if getattr(args, size) is not None}
-    if args.n_joints is not None:
-        given["joints"] = args.n_joints
+    given = {size: getattr(args, size) for size in size_flags() if getattr(args, size) is not None}
     known = model_sizes(name)
-    if "joints" not in given and args.keypoints.startswith(("sh", "hr")):
-        given["joints"] = 16
-    joints = given.get("joints", known["joints"])
-    if args.out_joints not in (None, joints):
-        raise InputError(f"--out_joints is {args.out_joints}, but the input has {joints} joints; they must be the same")
-    if in_channels is not None and checkpoint is None:
+    joints = 16 if args.n_joints is None and args.keypoints.startswith(("sh", "hr")) else args.n_joints
+    if joints is not None and "joints" in known:
+        given["joints"] = joints
+    if in_channels is not None and checkpoint is None and "in_channels" in known:
         given["in_channels"] = in_channels
     if checkpoint and checkpoint.name:
         family = name.split(".")[0]
@@ -397,7 +394,17 @@ def build_model(args: Namespace, default_model: str, checkpoint: Checkpoint | No
         # Weights of another plan on the same backbone go on with this one's, if the learned parts are the same.
         replaced = (*PLAN, *SINGLE) if checkpoint.name != name else SINGLE if "prune" in given else ()
         given = {size: value for size, value in checkpoint.sizes.items() if size in known and size not in replaced} | given
-    return create_model(name, **given)
+    model = create_model(name, **given)
+    if args.n_joints not in (None, model.joints):
+        raise InputError(f"--n_joints is {args.n_joints}, but {name} is for {model.joints} joints; leave it out")
+    if args.out_joints not in (None, model.joints):
+        raise InputError(f"--out_joints is {args.out_joints}, but the input has {model.joints} joints; they must be the same")
+    if in_channels not in (None, model.in_channels) and checkpoint is None:
+        raise InputError(
+            f"--recipe {args.recipe} gives {in_channels} numbers for a joint, but {name} takes {model.in_channels}; "
+            "let its builder have the size in_channels"
+        )
+    return model
 
 
 def _normaliser(args: Namespace, recipe: Recipe, model: PoseTransformer, checkpoint: Checkpoint | None, data: Data) -> Normaliser:

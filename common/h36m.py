@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from common.camera import h36m_cameras, world_to_camera
+from common.custom_2d import is_custom_2d, without_3d
 from common.errors import InputError
-from common.safe_pickle import read_npz_object
-from common.schema import MOST_METRES, MOST_PIXELS
+from common.safe_pickle import read_mapping
+from common.schema import MOST_METRES, MOST_PIXELS, NUMBER, SENTENCE, Axes, Axis, Field, check_header, listed, shown, text_problem
 from common.sequences import PoseSequence, check_finite
 from common.skeleton import H36M, H36M_16, Skeleton
 
@@ -46,59 +47,56 @@ def read_h36m(
     3D is in camera space, absolute. Raises InputError naming the file and the field for whatever cannot be used.
     """
     path_3d, path_2d = Path(root) / "data_3d_h36m.npz", Path(root) / f"data_2d_h36m_{keypoints}.npz"
-    positions_3d = _mapping(path_3d, "positions_3d")
-    positions_2d = _mapping(path_2d, "positions_2d")
-    metadata = _mapping(path_2d, "metadata")
+    positions_3d = read_mapping(path_3d, "positions_3d")
+    positions_2d = read_mapping(path_2d, "positions_2d")
+    if is_custom_2d(positions_2d):
+        raise without_3d(path_2d)
+    metadata = read_mapping(path_2d, "metadata")
     skeleton = skeleton_of(keypoints)
-    if metadata.get("num_joints", skeleton.joints) != skeleton.joints:
-        raise InputError(f"{path_2d}: metadata num_joints is {metadata['num_joints']}, but {keypoints!r} keypoints have {skeleton.joints}")
+    joints = metadata.get("num_joints", skeleton.joints)
+    if not isinstance(joints, int | np.integer) or joints != skeleton.joints:
+        raise InputError(f"{path_2d}: metadata num_joints is {shown(joints)}, but {keypoints!r} keypoints have {skeleton.joints}")
     sequences: list[PoseSequence] = []
     for subject in subjects:
         for path, positions in ((path_3d, positions_3d), (path_2d, positions_2d)):
             if not isinstance(positions.get(subject), dict):
-                raise InputError(f"{path}: subject {subject} is missing (it has {', '.join(map(str, positions))}); make the file again")
+                raise InputError(f"{path}: subject {subject} is missing (it has {listed(list(positions))}); make the file again")
         for action, world in positions_3d[subject].items():
             if actions is None or action_name(action) in actions:
                 views = positions_2d[subject].get(action)
                 if views is None:
                     raise InputError(
-                        f"{path_2d}: subject {subject} has no action {action!r}, which {path_3d.name} has; make both files again"
+                        f"{path_2d}: subject {subject} has no action {shown(action)}, which {path_3d.name} has; make both files again"
                     )
                 sequences += _views(path_3d, path_2d, subject, action, world, views, skeleton)
     found = {sequence.action for sequence in sequences}
     missing = [action for action in actions or () if action not in found]
     if missing or not sequences:
         have = sorted({action_name(action) for subject in subjects for action in positions_3d[subject]})
-        raise InputError(f"{path_3d}: no action {', '.join(missing)} of {', '.join(subjects)}; --actions may name {', '.join(have)}")
+        raise InputError(f"{path_3d}: no action {', '.join(missing)} of {', '.join(subjects)}; --actions may name {listed(have)}")
     source = metadata.get("source")
+    if source is not None and (problem := text_problem(str(source), SENTENCE)):
+        raise InputError(f"{path_2d}: metadata source is {problem}; make the file again")
     return sequences, None if source is None else str(source)
 
 
-def _mapping(path: Path, field: str) -> dict:
-    value = read_npz_object(path, field)
-    if not isinstance(value, dict):
-        raise InputError(f"{path}: field {field} is not a dictionary, as VideoPose3D's scripts write it; make the file again")
-    return value
+def _check_array(where: str, value: object, *shape: Axis) -> None:
+    """Raise InputError where `value` is not an array of numbers of this shape."""
+    if not isinstance(value, np.ndarray):
+        raise InputError(f"{where} is no array; make the file again")
+    check_header(where, value.dtype, value.shape, Field(NUMBER, shape), Axes(), "make the file again")
 
 
 def _views(path_3d: Path, path_2d: Path, subject: str, action: str, world: object, views: object, skeleton: Skeleton) -> list[PoseSequence]:
     """One PoseSequence for each camera."""
     where_3d, where_2d = (f"{path}: subject {subject}, action {action}" for path in (path_3d, path_2d))
-    if (
-        not isinstance(world, np.ndarray)
-        or world.ndim != 3
-        or world.shape[1] not in (len(KEPT), 32)
-        or world.shape[2] != 3
-        or world.dtype.kind not in "fiu"
-        or not len(world)
-    ):
-        raise InputError(f"{where_3d} is not an array (frames, 32, 3); make the file again")
+    _check_array(where_3d, world, "frames", (len(KEPT), 32), 3)
     try:
         cameras = h36m_cameras(subject)
     except KeyError:
         raise InputError(f"{where_3d}: the cameras of {subject} are not known; keep to S1, S5, S6, S7, S8, S9, S11") from None
-    if not isinstance(views, list | tuple | np.ndarray) or len(views) != len(cameras):
-        count = len(views) if isinstance(views, list | tuple | np.ndarray) else "no"
+    count = len(views) if isinstance(views, list | tuple) or (isinstance(views, np.ndarray) and views.ndim) else "no"
+    if count != len(cameras):
         raise InputError(f"{where_2d} has {count} cameras, but the 3D is seen by {len(cameras)}; make the file again")
     world = world[:, list(KEPT)] if world.shape[1] == 32 else world  # (T, 17, 3)
     check_finite(where_3d, world, MOST_METRES)
@@ -107,13 +105,12 @@ def _views(path_3d: Path, path_2d: Path, subject: str, action: str, world: objec
     sequences = []
     for camera, view in zip(cameras, views, strict=True):
         where = f"{where_2d}, camera {camera.name}"
-        view = view if isinstance(view, np.ndarray) else np.empty(0)
-        if view.ndim != 3 or view.shape[1] != skeleton.joints or view.shape[2] not in (2, 3) or view.dtype.kind not in "fiu":
-            raise InputError(f"{where} has shape {view.shape}, not (frames, {skeleton.joints}, 2 or 3); make the file again")
+        _check_array(where, view, "frames", skeleton.joints, (2, 3))
         if len(view) < len(world):
             raise InputError(f"{where} has {len(view)} frames, but the 3D has {len(world)}; make both files again")
-        pose_2d = view[: len(world)].astype(np.float32)  # the 2D of some videos runs on past the motion capture
+        pose_2d = view[: len(world)]  # the 2D of some videos runs on past the motion capture
         check_finite(where, pose_2d, MOST_PIXELS)
+        pose_2d = pose_2d.astype(np.float32)
         pose_3d = world_to_camera(world, camera).astype(np.float32)
         sequences.append(PoseSequence(subject, action_name(action), camera.name, pose_2d, pose_3d, camera.size, FPS))
     return sequences

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
+from common.custom_2d import without_3d
 from common.errors import InputError
 from common.files import replacing
 from common.npz import open_npz
@@ -81,6 +82,8 @@ def read_motion_file(path: str | Path, keypoints: str, split: str, actions: Sequ
     path = Path(path)
     make, layout = "make it with a dataset/prepare_*.py script or give --root_path", "see common/motion_file.py for the layout"
     with open_npz(path, SCHEMA | {f"pose_2d_{keypoints}": KEYPOINTS}, make=make, layout=layout) as field:
+        if "positions_2d" in field:
+            raise without_3d(path)
         field("format")
         labels = {name: field(name).tolist() for name in LABELS}
         length, size, fps, source = field("length"), field("size"), float(field("fps")), str(field("source"))

@@ -167,9 +167,7 @@ class NpzFields:
             size = f"{member.file_size / 1e9:.1f} GB"
             raise InputError(f"{self.path}: field {name} has {size}, more than there is memory; {self.layout}") from error
         except DAMAGE as error:
-            raise InputError(
-                f"{self.path}: field {name} is not a readable array ({one_line(error)}); make or copy the file again"
-            ) from error
+            raise InputError(f"{self.path}: field {name} cannot be read: {one_line(error)}; make or copy the file again") from error
 
     def _check_packing(self, member: zipfile.ZipInfo) -> None:
         if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
@@ -213,7 +211,9 @@ def _members(path: Path, archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]
         for member in archive.infolist():
             if member.filename in archive.NameToInfo and archive.NameToInfo[member.filename] is not member:
                 raise ValueError(f"it has two members of the name {shown(member.filename)}")
-            archive.open(member).close()
+            if member.flag_bits & 1:
+                raise ValueError(f"its member {shown(member.filename)} is encrypted")
+            archive.open(member).close()  # reads the name that stands before the content
             if member.filename.endswith(".npy"):
                 members[member.filename.removesuffix(".npy")] = member
     except DAMAGE as error:

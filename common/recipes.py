@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,27 +13,29 @@ from torch import Tensor, nn
 from common.losses import mixste_loss, mpjpe_loss, wild_loss
 from common.normalise import Normaliser
 from common.wild import HEIGHT
-from model import model_sizes
+from model import PoseTransformer, model_sizes
 from model.layers import DropPath
 from model.registry import PLAN
+
+Parameters = Iterable[nn.Parameter] | Iterable[dict[str, Any]]
 
 
 @dataclass(frozen=True)
 class Recipe:
     """How a model is trained; learning rate, epochs and, where the schedule is by epochs, decay come from the flags.
 
-    loss: (prediction, target) (B, F, J, 3) -> scalar. optimizer: parameters, lr -> optimizer. seed: unless --seed says otherwise.
-    normaliser: of a model that starts afresh; None: as --crop_uv says. warm_up: the part of all steps over which the learning
-    rate rises, before it falls along a cosine; None: it falls by epochs. clip: largest norm of the gradient. ema: decay of the
-    mean of the weights, which is what is tested and saved. batch_norm: whether batch norms look at the batch; if not they stay at
-    mean 0 and variance 1, and training sees what testing sees. dropout: in place of the model's own. positions: size of sinusoids
-    that learned positions start from, in place of the model's own start. last: the last weights are the result, not those that
-    test best. defaults: of flags that are not given.
+    loss: (prediction, target) (B, F, J, 3) -> scalar. optimizer: parameters or groups of them, lr -> optimizer. seed: unless
+    --seed says otherwise. normaliser: of a model that starts afresh; None: as --crop_uv says. warm_up: the part of all steps
+    over which the learning rate rises, before it falls along a cosine; None: it falls by epochs. clip: largest norm of the
+    gradient. ema: decay of the mean of the weights, which is what is tested and saved. batch_norm: whether batch norms look at
+    the batch; if not they stay at mean 0 and variance 1, and training sees what testing sees. dropout: in place of the model's
+    own. positions: size of sinusoids that learned positions start from, in place of the model's own start. last: the last
+    weights are the result, not those that test best. defaults: of flags that are not given.
     """
 
     name: str
     loss: Callable[[Tensor, Tensor], Tensor]
-    optimizer: Callable[[Iterable[nn.Parameter], float], torch.optim.Optimizer]
+    optimizer: Callable[[Parameters, float], torch.optim.Optimizer]
     seed: int
     normaliser: Normaliser | None = None
     warm_up: float | None = None
@@ -51,15 +53,15 @@ class Recipe:
         return {name: getattr(self, name) for name in names}
 
 
-def _adamw(parameters: Iterable[nn.Parameter], lr: float) -> torch.optim.Optimizer:
+def _adamw(parameters: Parameters, lr: float) -> torch.optim.Optimizer:
     return torch.optim.AdamW(parameters, lr=lr, weight_decay=0.1, fused=True)
 
 
-def _adam(parameters: Iterable[nn.Parameter], lr: float) -> torch.optim.Optimizer:
+def _adam(parameters: Parameters, lr: float) -> torch.optim.Optimizer:
     return torch.optim.Adam(parameters, lr=lr, amsgrad=True, fused=True)
 
 
-def _wild_adamw(parameters: Iterable[nn.Parameter], lr: float) -> torch.optim.Optimizer:
+def _wild_adamw(parameters: Parameters, lr: float) -> torch.optim.Optimizer:
     return torch.optim.AdamW(parameters, lr=lr, weight_decay=0.05, betas=(0.9, 0.95), fused=True)
 
 
@@ -78,7 +80,7 @@ RECIPES = {"wild": WILD}
 """What --recipe may name beside "published", the entry script's own."""
 
 
-def prepare(model: nn.Module, recipe: Recipe, fresh: bool) -> None:
+def prepare(model: PoseTransformer, recipe: Recipe, fresh: bool) -> None:
     """Give a model, before its training, the dropout and, where it is `fresh`, the first positions of the recipe."""
     if recipe.dropout is not None:
         for module in model.modules():
@@ -87,16 +89,10 @@ def prepare(model: nn.Module, recipe: Recipe, fresh: bool) -> None:
             elif isinstance(module, DropPath):
                 module.rate = recipe.dropout
     if recipe.positions is not None and fresh:
-        for name, parameter in model.named_parameters():
-            if POSITIONS.search(name):
-                waves = sinusoids(parameter.shape[1], parameter.shape[-1])  # (F, K or J, C)
-                parameter.data.copy_(recipe.positions * waves.view(parameter.shape))
-
-
-POSITIONS = re.compile(
-    r"^(Temporal_pos_embed|temp_embed|Spatial_pos_embed|pos_embed|Transformer_hypothesis\.pos_embed_\d|x_token|pos_embed_token(_\d+)?)$"
-)
-"""The parameters that tell frames, joints, or frames to recover apart."""
+        for positions in model.learned_positions():
+            channel = positions.shape[-1]
+            waves = sinusoids(positions.numel() // channel, channel)  # (F, K or J, C)
+            positions.data.copy_(recipe.positions * waves.view(positions.shape))
 
 
 def sinusoids(count: int, channel: int) -> Tensor:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
-from common.arguments import SIZE_FLAGS, Parser
+from common.arguments import Parser
 from common.checkpoint import BEST, LAST, Checkpoint, checkpoint_in, load_state, load_weights, save_checkpoint
 from common.compute import Compute
 from common.errors import InputError
@@ -25,6 +25,7 @@ from common.recipes import Recipe
 from common.schema import shown
 from common.torch_file import described, read_torch_file
 from model import PoseTransformer
+from model.flags import size_flags
 
 OF_ONE_CALL = {"resume", "test", "train", "results", "allow_unexpected", "workers"}
 """Flags that say what one call does, not what the run is: they are not part of it."""
@@ -52,12 +53,16 @@ class Progress:
 _WHOLE = {"epoch": 1, "step": 0, "windows": 0}
 """Whole numbers of the progress, and the least that each may be."""
 _ROW = {"epoch", "lr", "loss", "mpjpe", "p_mpjpe"}
+_FAR = 1e12
+"""Above every loss, and every error in mm."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run as it was read. arguments: the flags that it was started with; recipe: `Recipe.settings` of its recipe, None in older
-    files. `restore` checks optimizer, scaler, mean."""
+    """A run as it was read. arguments: the flags that it was started with. recipe: `Recipe.settings`, None in older files.
+
+    optimizer, scaler and mean are checked by `restore`.
+    """
 
     file: Path
     checkpoint: Checkpoint
@@ -78,14 +83,14 @@ class Run:
         """Raise InputError where the file says that the run is trained by another recipe."""
         saved, own = self.recipe or {}, recipe.settings()
         name = saved.get("name", recipe.name)
-        if name != recipe.name:
+        if not _same(name, recipe.name):
             raise InputError(
-                f"{self.file}: is trained by the recipe {shown(name)}, not {recipe.name}; go on with the entry script that began it"
+                f"{self.file}: is trained by the recipe {described(name)}, not {recipe.name}; go on with the entry script that began it"
             )
-        other = [key for key in own if saved and saved.get(key) != own[key]]
+        other = [key for key in own if saved and not _same(saved.get(key), own[key])]
         if other:
             raise InputError(
-                f"{self.file}: is trained with {other[0]} {shown(saved.get(other[0]))}, but the recipe {recipe.name} has "
+                f"{self.file}: is trained with {other[0]} {described(saved.get(other[0]))}, but the recipe {recipe.name} has "
                 f"{own[other[0]]}; go on with the version that began it, or start a new run with --previous_dir"
             )
 
@@ -135,7 +140,7 @@ def write_run(
         optimizer=optimizer.state_dict(),
         scaler=scaler.state_dict(),
         progress={**asdict(progress), "best_name": Path(progress.best_name).name},
-        arguments={**arguments, "model": model.name, **{size: model.sizes.get(size) for size in SIZE_FLAGS}},
+        arguments={**arguments, "model": model.name, **{size: model.sizes.get(size) for size in size_flags()}},
         recipe=recipe.settings(),
         rng=random,
         mean=None if mean is None else mean.state_dict(),
@@ -165,8 +170,9 @@ def read_run(path: str | Path, parser: Parser) -> Run:
         lacks = f"is no run that can be resumed (it lacks {', '.join(missing)})"
         raise InputError(f"{file}: {lacks}; give the {LAST} of a run, or use --previous_dir")
     checkpoint = checkpoint_in(file, content)
-    arguments = _arguments(file, content["arguments"], parser)
-    said = {"model": checkpoint.name, **{size: checkpoint.sizes.get(size) for size in SIZE_FLAGS}}
+    sizes = {size: checkpoint.sizes.get(size) for size in size_flags()}
+    arguments = {**sizes, **_arguments(file, content["arguments"], parser)}  # of a file from before a size was a flag, too
+    said = {"model": checkpoint.name, **sizes}
     joints = checkpoint.sizes.get("joints")
     other = [name for name, value in said.items() if arguments.get(name) != value]
     other += [name for name in ("n_joints", "out_joints") if arguments.get(name) not in (None, joints)]
@@ -227,8 +233,11 @@ def _progress(file: Path, saved: object) -> Progress:
     whole = isinstance(rows, list) and all(isinstance(row, dict) and set(row) == _ROW for row in rows)
     if not whole or len(rows) > saved["epoch"]:
         raise _wrong(file, "progress: history", "is not a row for every epoch that is done")
-    if not all(map(_finite, (value for row in rows for value in row.values()))):
-        raise _wrong(file, "progress: history", "holds values that are not finite numbers")
+    for row in rows:
+        numbers = (row["lr"], row["loss"], row["mpjpe"], row["p_mpjpe"])
+        done = type(row["epoch"]) is int and 1 <= row["epoch"] <= saved["epoch"]
+        if not done or not all(_finite(value) and 0 <= value < _FAR for value in numbers):
+            raise _wrong(file, "progress: history", "holds values that are no losses and errors of its epochs")
     name = Path(saved["best_name"]).name
     return Progress(**{**saved, "best_name": str(file.parent / name) if BEST.fullmatch(name) else ""})
 

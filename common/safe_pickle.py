@@ -2,26 +2,30 @@
 
 The files of VideoPose3D's scripts hold dictionaries of arrays as pickles. A pickle can name any importable function and have it
 called, so this reader knows a handful of names and none of numpy's own constructors: arrays, scalars and dtypes are first read
-into plain records, checked, and only then built from bytes or lists.
+into plain records, checked, and only then built from bytes or lists. It knows the instructions that numpy's files are made of and no
+others, and counts them before it follows them.
 """
 
 from __future__ import annotations
 
 import io
+import itertools
 import pickle
 import struct
-import zipfile
-import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from common.errors import InputError
+from common.npz import open_npz, plain_dtype, read_array
+from common.schema import listed, text_problem
 
 _PLAIN_KINDS = "biufcSU"
 
 # A small file can name one list very many times; data files hold a few thousand objects.
 _MOST = 100_000
+_MOST_INSTRUCTIONS = 10 * _MOST
 
 
 class _Refused(Exception):
@@ -45,10 +49,10 @@ class _Dtype:
 
     def checked(self) -> np.dtype:
         try:
-            dtype = np.dtype(self.code)
-        except TypeError as error:
-            raise _Refused(f"the dtype {self.code!r}") from error
-        if dtype.names or dtype.subdtype or dtype.kind not in _PLAIN_KINDS + "O":
+            dtype = plain_dtype(self.code)
+        except ValueError as error:
+            raise _Refused(f"the dtype {self.code[:30]!r}") from error
+        if dtype.kind not in _PLAIN_KINDS + "O":
             raise _Refused(f"the dtype {self.code!r}")
         return dtype.newbyteorder(self.order)
 
@@ -106,13 +110,57 @@ for _core in ("numpy.core", "numpy._core"):
     }
 
 
+def _only_text(keys: list) -> None:
+    """Raise _Refused where a key is no text: numbers can be chosen so that a dictionary of them takes for ever to fill."""
+    for key in keys:
+        if not isinstance(key, str):
+            raise _Refused(f"a dictionary key of type {type(key).__name__}")
+
+
+# What numpy's files are made of, protocols 2 to 5. Not there: what looks up more than a data file needs, and the instructions of
+# older protocols, whose numbers and texts are lines of any length.
+_FOLLOWED = (
+    "PROTO", "FRAME", "STOP", "MARK", "NONE", "NEWTRUE", "NEWFALSE", "BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT", "BINUNICODE",
+    "SHORT_BINUNICODE", "BINUNICODE8", "BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BINSTRING", "SHORT_BINSTRING", "BYTEARRAY8",
+    "EMPTY_LIST", "EMPTY_TUPLE", "EMPTY_DICT", "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "APPEND", "APPENDS", "SETITEM", "SETITEMS",
+    "GLOBAL", "STACK_GLOBAL", "REDUCE", "BUILD", "BINPUT", "LONG_BINPUT", "BINGET", "LONG_BINGET", "MEMOIZE",
+)  # fmt: skip
+_CODES = {getattr(pickle, name)[0] for name in _FOLLOWED}
+
+
+class _Instructions(dict[int, Callable]):
+    """How to follow each instruction; gives out so many of them and no more."""
+
+    left = _MOST_INSTRUCTIONS
+
+    def __getitem__(self, code: int) -> Callable:
+        self.left -= 1
+        if self.left < 0:
+            raise _Refused(f"more than {_MOST_INSTRUCTIONS} instructions")
+        if code not in _CODES:
+            raise _Refused(f"instruction {code}")
+        return super().__getitem__(code)
+
+
 class _Unpickler(pickle._Unpickler):
     """Python's own, not the one in C: that one sets aside memory for whatever length or memo number a file names."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(io.BytesIO(data), encoding="latin1")
+        self.dispatch = _Instructions(type(self).dispatch)
 
     def load_build(self) -> None:
         if not isinstance(self.stack[-2], _Array | _Dtype):  # it would set attributes of the reader's own functions
             raise _Refused("a state for something that has none")
         super().load_build()
+
+    def load_setitem(self) -> None:
+        _only_text(self.stack[-2:-1])
+        super().load_setitem()
+
+    def load_setitems(self) -> None:
+        _only_text(self.stack[::2])  # since the mark, keys and values
+        super().load_setitems()
 
     def load_bytearray8(self) -> None:
         (size,) = struct.unpack("<Q", self.read(8))
@@ -121,7 +169,12 @@ class _Unpickler(pickle._Unpickler):
             raise pickle.UnpicklingError("its bytes end early")
         self.append(bytearray(data))
 
-    dispatch = pickle._Unpickler.dispatch | {pickle.BUILD[0]: load_build, pickle.BYTEARRAY8[0]: load_bytearray8}
+    dispatch = pickle._Unpickler.dispatch | {
+        pickle.BUILD[0]: load_build,
+        pickle.SETITEM[0]: load_setitem,
+        pickle.SETITEMS[0]: load_setitems,
+        pickle.BYTEARRAY8[0]: load_bytearray8,
+    }
 
     def find_class(self, module: str, name: str) -> object:
         if (module, name) not in _ADMITTED:
@@ -161,7 +214,7 @@ def load_objects(data: bytes) -> object:
     Raises ValueError for anything else; no name that the pickle gives is imported or called.
     """
     try:
-        return _unwrap(_Unpickler(io.BytesIO(data), encoding="latin1").load(), [_MOST])
+        return _unwrap(_Unpickler(data).load(), [_MOST])
     except _Refused as refused:
         raise ValueError(f"it asks for {refused}, which a data file does not need") from refused
     except (
@@ -182,26 +235,24 @@ def load_objects(data: bytes) -> object:
 
 def read_npz_object(path: str | Path, field: str) -> object:
     """The object that `np.savez(path, field=object)` wrote. Raises InputError where it is missing, damaged or unsafe."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            try:
-                data = archive.read(f"{field}.npy")
-            except KeyError:
-                have = ", ".join(name.removesuffix(".npy") for name in archive.namelist())
-                raise InputError(f"{path}: field {field} is missing (it holds {have or 'nothing'}); is it the right file?") from None
-        file = io.BytesIO(data)
-        version = np.lib.format.read_magic(file)
-        header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-        if version not in header:
-            raise ValueError(f"npy version {version}")
-        shape, _, dtype = header[version](file)
-        if dtype.hasobject:
-            value = load_objects(file.read())
-        else:
-            value = np.load(io.BytesIO(data), allow_pickle=False)
-            shape = value.shape
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; see dataset/README.md for how to get or make it") from None
-    except (OSError, EOFError, ValueError, SyntaxError, zipfile.BadZipFile, zlib.error, RuntimeError) as error:
-        raise InputError(f"{path}: field {field} cannot be read: {error}; make or copy the file again") from error
-    return value[()] if isinstance(value, np.ndarray) and shape == () else value
+    make = "see dataset/README.md for how to get or make it"
+    with open_npz(path, {}, make=make, layout=make) as fields:
+        if field not in fields:
+            raise InputError(f"{path}: field {field} is missing (it holds {listed(list(fields.members))}); is it the right file?")
+        with fields.open(field) as (file, header):
+            value = read_array(file, header) if header.dtype.kind != "O" else load_objects(file.read())  # the checksum first
+    return value[()] if isinstance(value, np.ndarray) and header.shape == () else value
+
+
+def read_mapping(path: str | Path, field: str) -> dict:
+    """A dictionary in an .npz, whose names, and those of dictionaries in it, may stand in a line of output.
+
+    Raises InputError where it is missing, damaged, unsafe or something else.
+    """
+    value = read_npz_object(path, field)
+    if not isinstance(value, dict):
+        raise InputError(f"{path}: field {field} is not a dictionary, as VideoPose3D's scripts write it; make the file again")
+    for name in itertools.chain(value, *(inner for inner in value.values() if isinstance(inner, dict))):
+        if problem := text_problem(name):
+            raise InputError(f"{path}: field {field} has the name {problem}; make the file again")
+    return value

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import re
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -38,7 +41,7 @@ class Field:
     """One field: its kind, and its axes, each a size, a choice of sizes or a name.
 
     Axes of one name have one size in all fields of a file, 1 or more. least, most: the range of numbers; most: of a text, the
-    number of characters. choices: of a text, what it may be. finite: whether numbers must be.
+    number of characters. choices: of a text, what it may be. finite: False where the reader itself looks at the numbers.
     """
 
     kind: Kind
@@ -49,6 +52,7 @@ class Field:
     finite: bool = True
 
 
+_CONTROL = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\ud800-\\udfff\\u2028\\u2029]")  # control characters, halves of characters, ends of lines
 LABEL, SENTENCE = 200, 4000
 """Characters of the longest name, and of the longest text."""
 FPS = Field(NUMBER, least=0.01, most=1e5)
@@ -86,13 +90,12 @@ def check_values(where: str, values: np.ndarray, field: Field, axes: Axes, advic
         if np.any(values.view(np.uint8) > 1):
             raise InputError(f"{where} holds bytes that are neither true nor false; {advice}")
     else:
-        right = np.isfinite(values) if field.finite else np.ones(values.shape, bool)
-        if field.least is not None:
-            right &= values >= field.least
-        if field.most is not None:
-            right &= values <= field.most
-        if not right.all():
-            place = np.argwhere(~right)[0].tolist()
+        low = -math.inf if field.least is None else field.least
+        high = math.inf if field.most is None else field.most
+        ends = float(values.min()), float(values.max())  # NaN where one value is
+        if field.finite and not (all(map(math.isfinite, ends)) and low <= ends[0] and ends[1] <= high):
+            wide = values.astype(np.float64)
+            place = np.argwhere(~((wide >= low) & (wide <= high) & np.isfinite(wide)))[0].tolist()
             raise InputError(f"{where}{_entry(place, field, axes)} is {values[tuple(place)]}, not {_range(field)}; {advice}")
 
 
@@ -131,28 +134,23 @@ def _wanted(field: Field, axes: Axes) -> str:
 
 
 def _check_text(where: str, values: np.ndarray, field: Field, axes: Axes, advice: str) -> None:
-    def entry(number: int) -> str:
-        return _entry([int(i) for i in np.unravel_index(number, values.shape)] if values.ndim else [], field, axes)
-
-    flat = np.ascontiguousarray(values, values.dtype.newbyteorder("=")).reshape(-1)
-    codes = flat.view(np.uint32).reshape(len(flat), -1)  # (texts, characters), filled up with zeros
-    ends = np.zeros(codes.shape, bool)
-    ends[:, :-1] = (codes[:, :-1] == 0) & (codes[:, 1:] != 0)
-    control = ((codes < 32) & (codes > 0)) | ((codes > 126) & (codes < 160)) | (codes == 0x2028) | (codes == 0x2029)
-    unknown = (codes > 0x10FFFF) | ((codes >= 0xD800) & (codes < 0xE000))
-    for broken, what in ((ends | control | unknown, "characters that cannot be printed"), (_too_long(codes, field), "too long a text")):
-        if broken.any():
-            raise InputError(f"{where}{entry(int(np.argwhere(broken)[0, 0]))} holds {what}; {advice}")
-    if field.choices:
-        wrong = [i for i, text in enumerate(flat.tolist()) if text not in field.choices]
-        if wrong:
-            choices = " or ".join(map(repr, field.choices))
-            raise InputError(f"{where}{entry(wrong[0])} is {shown(flat[wrong[0]])}, not {choices}; {advice}")
+    codes = np.ascontiguousarray(values, values.dtype.newbyteorder("=")).reshape(-1).view(np.uint32)
+    if codes.max(initial=0) > sys.maxunicode:
+        raise InputError(f"{where} holds characters that do not exist; {advice}")
+    for number, text in enumerate(values.ravel().tolist()):
+        problem = text_problem(text, LABEL if field.most is None else int(field.most))
+        if not problem and field.choices and text not in field.choices:
+            problem = f"{shown(text)}, not {' or '.join(map(repr, field.choices))}"
+        if problem:
+            place = [int(i) for i in np.unravel_index(number, values.shape)] if values.ndim else []
+            raise InputError(f"{where}{_entry(place, field, axes)} is {problem}; {advice}")
 
 
-def _too_long(codes: np.ndarray, field: Field) -> np.ndarray:
-    most = LABEL if field.most is None else int(field.most)
-    return codes[:, most:] != 0
+def text_problem(text: str, most: int = LABEL) -> str:
+    """What a text from a file is that may not stand in a line of output, in words; "" where nothing is wrong with it."""
+    if len(text) > most:
+        return f"a text of {len(text)} characters, more than {most}"
+    return f"{shown(text)}, with characters that cannot be printed" if _CONTROL.search(text) else ""
 
 
 def _entry(place: list[int], field: Field, axes: Axes) -> str:

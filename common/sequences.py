@@ -31,9 +31,8 @@ class PoseSequence:
 
 def check_finite(name: str, values: np.ndarray, most: float) -> None:
     """Raise InputError, naming the first bad frame and joint, where `values` (L, J, axes) holds NaN, infinity or more than `most`."""
-    right = np.abs(values) <= most  # NaN is not
-    if not right.all():
-        frame, joint, axis = np.argwhere(~right)[0]
+    if not (-most <= float(values.min()) and float(values.max()) <= most):  # NaN is neither
+        frame, joint, axis = np.argwhere(~(np.abs(values.astype(np.float64)) <= most))[0]
         value = values[frame, joint, axis]
         what = f"{value:g}, further from zero than {most:g}" if np.isfinite(value) else "not a finite number"
         raise InputError(f"{name}: frame {frame}, joint {joint} is {what}; repair or leave out this sequence")

@@ -97,7 +97,7 @@ def read_torch_file(path: str | Path) -> object:
 
 @functools.cache
 def _remark(path: Path) -> None:
-    print(f"note: {path}: has no checksum, so that damage to it would go unnoticed", file=sys.stderr)
+    print(f"remark: {path}: has no checksum, so that damage to it would go unnoticed", file=sys.stderr)
 
 
 def _something_else(start: bytes) -> str:

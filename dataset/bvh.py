@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from common.errors import InputError
+from common.schema import shown
 from dataset.mocap import chain, read_numbers, read_text
 
 BVH_UNIT = 0.01
@@ -22,6 +25,9 @@ BVH_NOSE = np.array([0.0, 0.04, 0.035])
 BVH_CROWN = np.array([0.0, 0.155, 0.01])
 # The skull's axes against the head joint's: angles about z, x, y in degrees, fitted to CMU clips on these 17 joints.
 BVH_SKULL = (-9.77, 34.18, 14.08)
+
+_MOTION = re.compile(r"\sMOTION\s+Frames\s*:\s*(\S+)\s+Frame\s*Time\s*:\s*(\S+)", re.IGNORECASE)
+_JOINTS = ("ROOT", "JOINT", "END", "ENDSITE")
 
 
 @dataclass(frozen=True)
@@ -41,18 +47,19 @@ def read_bvh_file(path: str | Path) -> tuple[list[BvhJoint], np.ndarray, float]:
     Raises InputError where the file is missing, cut short or no BVH.
     """
     path = Path(path)
-    head, motion, body = read_text(path).partition("MOTION")
-    if not head.lstrip().startswith("HIERARCHY") or not motion:
-        raise InputError(f"{path}: has no HIERARCHY followed by MOTION, so it is no whole BVH file; download it again")
-    joints = _bvh_joints(path, head.split()[1:])
-    words = body.split(maxsplit=5)
-    if len(words) < 6 or words[0] != "Frames:" or words[2:4] != ["Frame", "Time:"]:
-        raise InputError(f"{path}: MOTION does not begin with Frames: and Frame Time: and then numbers; download the file again")
-    count, seconds = read_numbers(path, "Frames and Frame Time", (words[1], words[4]))
+    text = read_text(path)
+    motion = _MOTION.search(text)
+    words = text[: motion.start()].replace("{", " { ").replace("}", " } ").split() if motion else []
+    if not words or words[0].upper() != "HIERARCHY":
+        raise InputError(f"{path}: is no whole BVH file, of HIERARCHY, MOTION, Frames: and Frame Time:; download it again")
+    joints = _bvh_joints(path, words[1:])
+    count, seconds = read_numbers(path, "Frames and Frame Time", motion.groups())
     if not 0.0005 <= seconds <= 1:
-        raise InputError(f"{path}: Frame Time is {words[4]} seconds, which is no frame rate of a motion capture; correct it")
-    values = read_numbers(path, "MOTION", words[5].split())
+        raise InputError(f"{path}: Frame Time is {seconds:g} seconds, which is no frame rate of a motion capture; correct it")
+    values = read_numbers(path, "MOTION", text[motion.end() :].split())
     width = sum(len(joint.channels) for joint in joints)
+    if not width:
+        raise InputError(f"{path}: HIERARCHY has no CHANNELS, so that nothing moves; download the file again")
     if len(values) != count * width:
         raise InputError(
             f"{path}: MOTION holds {len(values)} numbers, not {count:g} frames of {width} channels; "
@@ -114,30 +121,27 @@ def bvh_forward_kinematics(joints: list[BvhJoint], values: np.ndarray) -> tuple[
     return place, turn
 
 
-def _bvh_joints(path: Path, words: list[str]) -> list[BvhJoint]:
-    """The words after HIERARCHY -> joints, parents first."""
+def _bvh_joints(path: Path, words: Sequence[str]) -> list[BvhJoint]:
+    """The words after HIERARCHY, braces apart -> joints, parents first. Keywords are known in capitals or not."""
     joints: list[BvhJoint] = []
     open_joints: list[int] = []  # -1 stands for an end site
-    words = [*words, *[""] * 8]  # so that a file cut short ends in words that fit nothing
+    words = [*words, ""]  # so that a file cut short ends in a word that fits nothing
     i = 0
     while words[i]:
-        word = words[i]
-        if word in ("ROOT", "JOINT", "End"):
-            name, brace, offset_word, *offset = words[i + 1 : i + 7]
-            if brace != "{" or offset_word != "OFFSET" or (word == "ROOT") != (not joints):
+        word = words[i].upper()
+        if word in _JOINTS and (not open_joints or open_joints[-1] >= 0):
+            start = i + 1
+            while words[i] not in ("{", "}", ""):
+                i += 1
+            if words[i] != "{":
                 break
-            offset = read_numbers(path, f"joint {name}, OFFSET", offset, 3)
-            i += 7
-            if word == "End":
+            name = " ".join(words[start:i])
+            offset, channels, i = _offset_and_channels(path, shown(name), words, i + 1)
+            if word in ("END", "ENDSITE"):
                 open_joints.append(-1)
                 continue
-            channels: tuple[tuple[str, str], ...] = ()
-            if words[i] == "CHANNELS" and words[i + 1].isdigit():
-                count = int(words[i + 1])
-                channels = tuple((channel[1:].lower(), channel[:1].lower()) for channel in words[i + 2 : i + 2 + count])
-                i += 2 + count
-                if len(channels) != count or not all(kind in ("position", "rotation") and axis in "xyz" for kind, axis in channels):
-                    raise InputError(f"{path}: joint {name}, CHANNELS is not {count} of Xposition ... Zrotation; download the file again")
+            if (word == "ROOT") != (not joints):
+                raise InputError(f"{path}: HIERARCHY has more than one ROOT, or none at its beginning; give a file of one skeleton")
             joints.append(BvhJoint(name, open_joints[-1] if open_joints else -1, offset, channels))
             open_joints.append(len(joints) - 1)
         elif word == "}" and open_joints:
@@ -147,5 +151,23 @@ def _bvh_joints(path: Path, words: list[str]) -> list[BvhJoint]:
             break
     if words[i] or open_joints or not joints:
         near = " ".join(words[max(i - 3, 0) : i + 1])
-        raise InputError(f"{path}: HIERARCHY is cut short or damaged near {near!r}; download the file again")
+        raise InputError(f"{path}: HIERARCHY is cut short or damaged near {shown(near)}; download the file again")
     return joints
+
+
+def _offset_and_channels(path: Path, name: str, words: Sequence[str], i: int) -> tuple[np.ndarray, tuple[tuple[str, str], ...], int]:
+    """What stands behind the brace of a joint, from word i on -> offset, channels, and the word after them."""
+    offset, channels = None, ()
+    while words[i].upper() in ("OFFSET", "CHANNELS"):
+        if words[i].upper() == "OFFSET":
+            offset = read_numbers(path, f"joint {name}, OFFSET", words[i + 1 : i + 4], 3)
+            i += 4
+        else:
+            count = int(words[i + 1]) if re.fullmatch("[0-9]", words[i + 1]) else -1
+            channels = tuple((channel[1:].lower(), channel[:1].lower()) for channel in words[i + 2 : i + 2 + max(count, 0)])
+            if len(channels) != count or not all(kind in ("position", "rotation") and axis in "xyz" for kind, axis in channels):
+                raise InputError(f"{path}: joint {name}, CHANNELS is not a count and names Xposition ... Zrotation; download it again")
+            i += 2 + count
+    if offset is None:
+        raise InputError(f"{path}: joint {name} has no OFFSET, the file is cut short or damaged; download it again")
+    return offset, channels, i

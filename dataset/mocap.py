@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import codecs
 from pathlib import Path
 
 import numpy as np
 
 from common.errors import InputError
+from common.files import require_file
+from common.npz import one_line
+
+ADVICE = "give a file that is there"
+LARGEST = 1e7
+"""No length, in units of any file, and no angle is further from zero."""
 
 
 def rotation(axis: str, degrees: np.ndarray) -> np.ndarray:
@@ -67,11 +74,24 @@ def second_derivatives(values: np.ndarray) -> np.ndarray:
 
 
 def read_text(path: Path) -> str:
-    """The text of a motion capture file. Raises InputError where it cannot be read."""
+    """The text of a motion capture file, in whichever of the usual encodings. Raises InputError where it cannot be read."""
+    require_file(path, ADVICE)
     try:
-        return path.read_text(encoding="latin-1")
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror or error}); give a file that is there") from error
+        data = path.read_bytes()
+        if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            text = data.decode("utf-16")
+        else:
+            text = _utf8_or_latin1(data.removeprefix(codecs.BOM_UTF8))
+    except (OSError, UnicodeError) as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror if isinstance(error, OSError) else error}); {ADVICE}") from error
+    return text.rstrip("\x00\x1a")  # how DOS ended files
+
+
+def _utf8_or_latin1(data: bytes) -> str:
+    try:
+        return data.decode("utf-8")
+    except UnicodeError:
+        return data.decode("latin-1")
 
 
 def read_numbers(path: Path, field: str, words: object, count: int | None = None) -> np.ndarray:
@@ -79,9 +99,9 @@ def read_numbers(path: Path, field: str, words: object, count: int | None = None
     try:
         values = np.array(words, dtype=np.float64)
     except ValueError as error:
-        raise InputError(f"{path}: {field} is not all numbers ({error}); download the file again") from None
+        raise InputError(f"{path}: {field} is not all numbers ({one_line(error)}); download the file again") from None
     if count is not None and values.shape != (count,):
         raise InputError(f"{path}: {field} is not {count} numbers; download the file again")
-    if not np.isfinite(values).all():
-        raise InputError(f"{path}: {field} holds a value that is not finite; repair or leave out this file")
+    if not (np.abs(values) <= LARGEST).all():  # NaN is not
+        raise InputError(f"{path}: {field} holds a value that is not finite, or beyond {LARGEST:g}; repair or leave out this file")
     return values

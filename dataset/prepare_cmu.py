@@ -150,11 +150,31 @@ def studio_pieces(poses: np.ndarray) -> list[np.ndarray]:
     if len(poses) < SHORTEST:
         return []
     poses = poses - [0, 0, poses[:, (3, 6), 2].min()]
-    for count in range(1, len(poses) + 1):
-        pieces = [piece - _floor_centre(piece) for piece in np.array_split(poses, count)]
-        if all(np.linalg.norm(piece[:, 0, :2], axis=-1).max() <= STUDIO_RADIUS for piece in pieces):
-            break
-    return [piece for piece in pieces if len(piece) >= SHORTEST]
+    suspect = 0  # a frame whose piece did not fit, and probably will not when the pieces are a little shorter
+    for count in range(1, (len(poses) - 1) // (SHORTEST - 1) + 1):  # with more, all would be under SHORTEST
+        edges = _edges(len(poses), count)
+        first = int(np.searchsorted(edges, suspect, side="right")) - 1
+        for k in (first, *range(count)):
+            piece = poses[edges[k] : edges[k + 1]]
+            if not _fits_studio(piece):
+                steps = np.linalg.norm(np.diff(piece[:, 0, :2], axis=0), axis=-1)
+                suspect = int(edges[k]) + int(steps.argmax())
+                break
+        else:
+            pieces = [piece - _floor_centre(piece) for piece in np.split(poses, edges[1:-1])]
+            return [piece for piece in pieces if len(piece) >= SHORTEST]
+    return []
+
+
+def _edges(length: int, count: int) -> np.ndarray:
+    """Where `count` pieces of (nearly) one length begin and end -> (count + 1,)."""
+    number = np.arange(count + 1)
+    return number * (length // count) + np.minimum(number, length % count)
+
+
+def _fits_studio(piece: np.ndarray) -> bool:
+    """Whether the root (T, 17, 3), z up, stays within STUDIO_RADIUS of the middle of its way."""
+    return bool(np.linalg.norm(piece[:, 0, :2] - _floor_centre(piece)[:2], axis=-1).max() <= STUDIO_RADIUS)
 
 
 def settled(clip: Clip) -> np.ndarray:

@@ -18,12 +18,13 @@ from typing import Any, NamedTuple, Protocol
 import cv2
 import numpy as np
 
+from common.custom_2d import read_custom_2d
 from common.errors import InputError
 from common.files import replacing
 from common.npz import open_npz
-from common.schema import FPS, MOST_PIXELS, NUMBER, SIZE, TEXT, Field
+from common.schema import FPS, MOST_PIXELS, NUMBER, SIZE, TEXT, Field, shown
 from common.skeleton import H36M
-from demo.convert import BLAZEPOSE_33, Conversion
+from demo.convert import BLAZEPOSE_33, COCO_17, Conversion, convert
 
 
 class Detector(Protocol):
@@ -500,13 +501,18 @@ def write_keypoints(path: str | Path, keypoints: np.ndarray, fps: float, size: t
         )
 
 
-def read_keypoints(path: str | Path) -> tuple[np.ndarray, float, tuple[int, int]]:
+def read_keypoints(
+    path: str | Path, video: str | None = None, size: tuple[int, int] | None = None, fps: float | None = None
+) -> tuple[np.ndarray, float, tuple[int, int]]:
     """The keypoints (P, T, 17, 3) float32, frames per second and (width, height) of a file in the layout of `write_keypoints`.
 
-    Raises InputError where the file is missing, damaged or of another layout.
+    Of VideoPose3D's files for one's own videos as well (common/custom_2d.py): video, size, fps are the video's name, what to take where
+    the file does not tell. Raises InputError where the file is missing, damaged or of another layout.
     """
     path = Path(path)
     with open_npz(path, SCHEMA, make="give the path of a keypoints file", layout=LAYOUT) as field:
+        if "positions_2d" in field:
+            return _read_custom_2d(path, video, size, fps)
         field("format")
         names, keypoints, size, fps = field("joints"), field("keypoints"), field("size"), float(field("fps"))
     if tuple(names.tolist()) != H36M.names:
@@ -524,3 +530,16 @@ def read_keypoints(path: str | Path) -> tuple[np.ndarray, float, tuple[int, int]
             "give joints that were not found as x 0, y 0 and score 0"
         )
     return keypoints.astype(np.float32), fps, (int(size[0]), int(size[1]))
+
+
+def _read_custom_2d(
+    path: Path, video: str | None, size: tuple[int, int] | None, fps: float | None
+) -> tuple[np.ndarray, float, tuple[int, int]]:
+    clip = read_custom_2d(path, video)
+    size, fps = clip.size or size, clip.fps or fps
+    if size is None or fps is None:
+        raise InputError(f"{path}: does not tell the size or the frame rate of {shown(clip.name)}; give --video with its file")
+    if clip.fps is None:
+        print(f"{path}: does not tell the frame rate of {shown(clip.name)}; {fps:g} frames/s are taken", flush=True)
+    points = convert(clip.points, COCO_17) if clip.layout == "coco" else clip.points  # (T, 17, 3)
+    return points[None], fps, size

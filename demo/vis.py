@@ -36,9 +36,16 @@ def build_parser() -> Parser:
     group.add_argument("--video", help="a video or a folder of images, by path or by its name in demo/video/; or a camera's number")
     group.add_argument("--seconds", type=number(float, 0, above=True), help="record a camera for so long (default: until q is pressed)")
     group.add_argument(
-        "--fps", type=number(float, 0, above=True), default=30.0, help="frames per second of a folder of images (default: 30)"
+        "--fps",
+        type=number(float, 0, above=True),
+        default=30.0,
+        help="frames per second of a folder of images, or of keypoints that do not tell (default: 30)",
     )
-    group.add_argument("--keypoints", metavar="FILE", help="2D keypoints of an earlier run (keypoints.npz) in place of detection")
+    group.add_argument(
+        "--keypoints",
+        metavar="FILE",
+        help="2D keypoints in place of detection: keypoints.npz of an earlier run, or VideoPose3D's data_2d_custom_NAME.npz",
+    )
     group.add_argument("--poses", metavar="FILE", help="3D poses of an earlier run (poses.npz): only draw and export them")
     group = parser.add_argument_group("2D")
     group.add_argument("--detector", default="mediapipe", help="who finds the joints (default: mediapipe)")
@@ -112,7 +119,8 @@ def run(args: argparse.Namespace, video: VideoReader | None, name: str, results:
             check_same_video(video, args.poses, poses.valid.shape[1], poses.fps, poses.size)
     else:
         if args.keypoints:
-            keypoints, fps, size = read_keypoints(args.keypoints)
+            about = (Path(video.path).name, video.size, float(video.fps)) if video else (None, None, args.fps)
+            keypoints, fps, size = read_keypoints(args.keypoints, *about)
             if video:
                 check_same_video(video, args.keypoints, keypoints.shape[1], fps, size)
         else:

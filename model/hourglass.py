@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import re
 from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from common.errors import InputError
 from model.layers import CrossAttention
+from model.macs import Macs, cross_attention_macs, run_counted
 from model.pruning import SELECTORS, gather_frames
 from model.recovering import POSE_RECOVERERS, RECOVERERS, recover_by_attention
 
@@ -45,7 +49,7 @@ class Hourglass:
 
     def frames_at(self, layer: int, frames: int) -> int:
         """How many frames layer `layer` sees when `frames` go in."""
-        return min([frames, *(keep for at, keep in self.stages if at <= layer)])
+        return min([frames, *(keep for pruned, keep in self.stages if pruned <= layer)])
 
     @property
     def learned(self) -> bool:
@@ -75,21 +79,34 @@ class PoseTransformer(nn.Module, ABC):
     """A video pose transformer: embed, stages, finish, regress over tokens (B, F, S, C), with an hourglass over F.
 
     A backbone fills `embed`, `stage`, `finish` and `regress` (and `frame_features` where the mean over a frame's tokens is not
-    what describes a frame), and calls `add_hourglass` once it knows its width.
+    what describes a frame), and calls `add_hourglass` once it knows its width. All else that others want to know of it has a
+    default: the attributes below, `sizes_in`, `stage_macs` and `ends_macs`. `name` and `sizes` are what `create_model` built it by.
     """
 
     name: str
-    sizes: dict[str, object]
-    first_stage = 0
+    sizes: dict[str, Any]
+    first_stage: int = 0
     """The first layer before which frames may be pruned."""
-    centre_only = False
+    centre_only: bool = False
     """Whether the published evaluation scores the centre frame alone, whatever the stride."""
+    size_axes: ClassVar[Mapping[str, tuple[str, int]]] = {}
+    """The sizes that the shapes of the weights show: each with a parameter and the axis of it that is as long."""
+    layer_list: ClassVar[str] = ""
+    """The name of the list of modules whose length is the size `depth`; empty: the weights do not show it."""
+    positions: Sequence[str] = ()
+    """The names of the learned positions of frames and joints, each (..., C)."""
+    no_weight_decay: Sequence[str] = ()
+    """The names of the parameters that an optimizer must not let decay."""
 
     def __init__(self, frames: int, joints: int, in_channels: int, depth: int, plan: Hourglass) -> None:
         super().__init__()
+        check_counts(joints=joints, in_channels=in_channels, depth=depth)
         if in_channels not in (2, 3):
             raise InputError(f"in_channels is {in_channels}; it must be 2 (x, y) or 3 (x, y, score)")
         check_plan(plan, frames, self.first_stage, depth - 1)
+        if plan.select == "attention" and "scores" not in inspect.signature(self.stage).parameters:
+            raise InputError("select is 'attention', but the layers of this model give no attention scores; select otherwise")
+        self.name, self.sizes = type(self).__name__, {}
         self.frames, self.joints, self.in_channels, self.depth, self.plan = frames, joints, in_channels, depth, plan
 
     def add_hourglass(self, channel: int, heads: int, qkv_bias: bool = True) -> None:
@@ -123,6 +140,66 @@ class PoseTransformer(nn.Module, ABC):
     def frame_features(self, x: Tensor) -> Tensor:
         """What a selector compares: (B, K, S, C) -> (B, K, D)."""
         return x.mean(dim=2)
+
+    @classmethod
+    def sizes_in(cls, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, int | str]:
+        """The sizes of a model of this class whose state dict has these shapes, as far as they show there."""
+        sizes: dict[str, int | str] = {
+            size: shapes[name][axis] for size, (name, axis) in cls.size_axes.items() if len(shapes.get(name, ())) > axis
+        }
+        if len(counts := kept_in(shapes)) == 1:
+            sizes["token_num"] = counts[0]
+        if cls.layer_list:
+            item = re.compile(rf"{re.escape(cls.layer_list)}\.(\d+)\.")
+            sizes["depth"] = len({match[1] for name in shapes if (match := item.match(name))})
+        return sizes
+
+    def learned_positions(self) -> list[nn.Parameter]:
+        """The learned positions, (..., C) each: those of the backbone, of kept frames and of frames to recover."""
+        names = list(self.positions)
+        if self.plan.learned:
+            names += [*(position_name(number) for number, _ in enumerate(self.plan.stages, start=1)), "x_token"]
+        return [self.get_parameter(name) for name in names]
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """All parameters as an optimizer takes them; those of `no_weight_decay` are a group of their own."""
+        spared = [self.get_parameter(name) for name in self.no_weight_decay]
+        numbers = set(map(id, spared))
+        groups: list[dict[str, Any]] = [{"params": [value for value in self.parameters() if id(value) not in numbers]}]
+        return [*groups, {"params": spared, "weight_decay": 0.0}] if spared else groups
+
+    @functools.cached_property
+    def token_shape(self) -> torch.Size:
+        """S and C of the tokens (B, F, S, C)."""
+        return run_counted(self, self.embed, self._zeros(self.frames, self.joints, self.in_channels))[0].shape[2:]
+
+    def stage_macs(self, layer: int, frames: int) -> Macs:
+        """Multiply-accumulates of layer number `layer` over `frames` frames of one window: as PyTorch counts them.
+
+        A backbone that knows a formula overrides this and `ends_macs`.
+        """
+        return run_counted(self, functools.partial(self.stage, layer), self._zeros(frames, *self.token_shape))[1]
+
+    def ends_macs(self, kept: int, frames: int) -> Macs:
+        """Those of `embed` on the whole window, `finish` on the `kept` frames and `regress` on `frames` frames."""
+        embed = run_counted(self, self.embed, self._zeros(self.frames, self.joints, self.in_channels))[1]
+        finish = run_counted(self, self.finish, self._zeros(kept, *self.token_shape))[1]
+        return embed + finish + run_counted(self, self.regress, self._zeros(frames, *self.token_shape))[1]
+
+    def macs(self) -> Macs:
+        """Multiply-accumulates of one window, the plan included. Queries that the tokens of a frame share count once for each."""
+        total = Macs()
+        for layer in range(self.depth):
+            total += self.stage_macs(layer, self.plan.frames_at(layer, self.frames))
+        kept = self.plan.frames_at(self.depth, self.frames)
+        if not self.plan.learned:
+            return total + self.ends_macs(kept, kept)
+        tokens, channel = self.token_shape
+        return total + cross_attention_macs(tokens, self.frames, kept, channel) + self.ends_macs(kept, self.frames)
+
+    def _zeros(self, *shape: int) -> Tensor:
+        """One window (1, *shape) where the weights are, in their number format."""
+        return next(self.parameters(), torch.empty(0)).new_zeros(1, *shape)
 
     def forward(self, pose_2d: Tensor, kept: tuple[Tensor, ...] | None = None) -> Prediction:
         """Normalised 2D poses (B, F, J, in_channels) -> Prediction; `kept` of an earlier call replays its selection."""
@@ -175,6 +252,14 @@ def position_name(stage: int) -> str:
     return "pos_embed_token" if stage == 1 else f"pos_embed_token_{stage}"
 
 
+def kept_in(shapes: Mapping[str, tuple[int, ...]]) -> list[int]:
+    """How many frames each stage of a learned plan keeps, as the shapes of a state dict show it; none: no learned plan."""
+    counts: list[int] = []
+    while len(shape := shapes.get(position_name(len(counts) + 1), ())) == 3:
+        counts.append(shape[1])
+    return counts
+
+
 def check_plan(plan: Hourglass, frames: int, first: int, last: int) -> None:
     """Raise InputError where the plan does not suit a model of `frames` frames that prunes before layers first..last."""
     if frames < 3 or frames % 2 == 0:
@@ -198,7 +283,15 @@ def check_plan(plan: Hourglass, frames: int, first: int, last: int) -> None:
             raise InputError("select is 'attention', but no attention comes before layer 0; prune before a later layer or select otherwise")
 
 
+def check_counts(**sizes: int) -> None:
+    """Raise InputError where one of the sizes, given by its name, is not 1 or more."""
+    for size, value in sizes.items():
+        if value < 1:
+            raise InputError(f"{size} is {value!r}; it must be a whole number, 1 or more")
+
+
 def check_width(channel: int, heads: int) -> None:
     """Raise InputError where the heads do not divide the width."""
+    check_counts(heads=heads)
     if channel < heads or channel % heads:
         raise InputError(f"channel is {channel}; it must be a multiple of {heads}, the number of attention heads")

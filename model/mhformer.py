@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 import numpy as np
 import torch
 from einops import rearrange
 from torch import Tensor, nn
 
 from common.errors import InputError
-from model.hourglass import Hourglass, PoseTransformer, check_width
+from model.hourglass import Hourglass, PoseTransformer, check_counts, check_width
 from model.layers import Attention, Block, CrossAttention, DropPath, Mlp
-from model.registry import register_model
+from model.macs import Macs, attention_macs, block_macs, linear_macs
+from model.registry import ALL_FRAMES, Variant, one_stage, register_variants, schedule
 
-ENCODER_HEADS = 9
+HEADS, ENCODER_HEADS = 8, 9
 HYPOTHESES = (1, 2, 3)
 DROPOUT = 0.1
 
@@ -100,23 +104,23 @@ class HypothesisTransformer(nn.Module):
 class MHFormer(PoseTransformer):
     """Three hypotheses per frame are the tokens; its layers are the SHR blocks and the CHI block that ends them."""
 
+    size_axes: ClassVar = {
+        "frames": ("Transformer_hypothesis.pos_embed_1", 1),
+        "channel": ("Transformer_hypothesis.pos_embed_1", 2),
+        "d_hid": ("Transformer_hypothesis.SHR_blocks.0.mlp.fc1.weight", 0),
+    }  # fmt: skip
+    positions = tuple(f"Transformer_hypothesis.pos_embed_{k}" for k in HYPOTHESES)
+
     def __init__(
-        self,
-        frames: int,
-        channel: int,
-        hidden: int,
-        plan: Hourglass,
-        *,
-        joints: int = 17,
-        in_channels: int = 2,
-        heads: int = 8,
-        depth: int = 3,
-    ) -> None:
+        self, frames: int, channel: int, d_hid: int, plan: Hourglass, *,
+        joints: int = 17, in_channels: int = 2, depth: int = 3,
+    ) -> None:  # fmt: skip
         super().__init__(frames, joints, in_channels, depth, plan)
-        check_width(channel, heads)
+        check_width(channel, HEADS)
+        check_counts(d_hid=d_hid)
         if frames % ENCODER_HEADS:
             raise InputError(f"frames is {frames}; for MHFormer it must be an odd multiple of {ENCODER_HEADS} (27, 81, 243, 351 ...)")
-        self.channel, self.hidden = channel, hidden
+        self.channel, self.hidden = channel, d_hid
         self.centre_only = plan.kept_only
         coordinates = joints * in_channels
         for k in HYPOTHESES:
@@ -126,9 +130,9 @@ class MHFormer(PoseTransformer):
             if frames <= 27:
                 embedding = nn.Sequential(embedding, nn.BatchNorm1d(channel, momentum=0.1), nn.ReLU(), nn.Dropout(0.25))
             self.add_module(f"embedding_{k}", embedding)
-        self.Transformer_hypothesis = HypothesisTransformer(frames, channel, hidden, heads, depth)
+        self.Transformer_hypothesis = HypothesisTransformer(frames, channel, d_hid, HEADS, depth)
         self.regression = nn.Sequential(nn.BatchNorm1d(3 * channel, momentum=0.1), nn.Conv1d(3 * channel, 3 * joints, kernel_size=1))
-        self.add_hourglass(channel, heads)
+        self.add_hourglass(channel, HEADS)
 
     def embed(self, pose_2d: Tensor) -> Tensor:
         x = rearrange(pose_2d, "b f j c -> b (j c) f")  # (B, coordinates, F)
@@ -156,70 +160,37 @@ class MHFormer(PoseTransformer):
     def frame_features(self, x: Tensor) -> Tensor:
         return x.flatten(2)  # (B, K, 3C): the hypotheses of a frame side by side
 
+    @classmethod
+    def sizes_in(cls, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, int | str]:
+        sizes = super().sizes_in(shapes)
+        outputs, coordinates = shapes.get("regression.1.weight", ()), shapes.get("Transformer_encoder_1.pos_embed", ())
+        if len(outputs) == len(coordinates) == 3 and outputs[0] >= 3:
+            joints = outputs[0] // 3
+            sizes |= {"joints": joints, "in_channels": coordinates[1] // joints}
+        return sizes
 
-@register_model("mhformer.mhformer")
-def mhformer(
-    frames: int = 351,
-    channel: int = 512,
-    d_hid: int = 1024,
-    joints: int = 17,
-    in_channels: int = 2,
-    prune: str = "",
-    select: str = "uniform",
-    recover: str = "interpolation",
-) -> MHFormer:
-    """MHFormer: every frame in every layer, unless `prune` says otherwise."""
-    plan = Hourglass.read(frames, prune, select, recover)
-    return MHFormer(frames, channel, d_hid, plan, joints=joints, in_channels=in_channels)
+    def stage_macs(self, layer: int, frames: int) -> Macs:
+        wide = len(HYPOTHESES) * self.channel
+        return attention_macs(len(HYPOTHESES), frames, self.channel) + linear_macs(frames, wide, self.hidden, wide)
 
-
-@register_model("mhformer.tpc_mhformer")
-def tpc_mhformer(
-    frames: int = 351,
-    channel: int = 512,
-    d_hid: int = 1024,
-    token_num: int = 117,
-    layer_index: int = 1,
-    joints: int = 17,
-    in_channels: int = 2,
-    prune: str = "",
-    select: str = "cluster",
-    recover: str = "none",
-) -> MHFormer:
-    """TPC w. MHFormer, sequence to frame."""
-    plan = Hourglass.read(frames, prune, select, recover, own=((layer_index, token_num),))
-    return MHFormer(frames, channel, d_hid, plan, joints=joints, in_channels=in_channels)
+    def ends_macs(self, kept: int, frames: int) -> Macs:
+        coordinates = self.joints * self.in_channels
+        encoder = block_macs(1, coordinates, self.frames, 2 * self.frames) * len(self.Transformer_encoder_1.blocks)
+        embed = (encoder + linear_macs(self.frames, coordinates, self.channel)) * len(HYPOTHESES)
+        return embed + linear_macs(frames, len(HYPOTHESES) * self.channel, 3 * self.joints)
 
 
-@register_model("mhformer.hot_mhformer")
-def hot_mhformer(
-    frames: int = 351,
-    channel: int = 512,
-    d_hid: int = 1024,
-    token_num: int = 117,
-    layer_index: int = 1,
-    joints: int = 17,
-    in_channels: int = 2,
-    prune: str = "",
-    select: str = "cluster",
-    recover: str = "attention",
-) -> MHFormer:
-    """HoT w. MHFormer, sequence to sequence: TPC and TRA around MHFormer's layers. No variant of the paper; the plan is ours."""
-    plan = Hourglass.read(frames, prune, select, recover, own=((layer_index, token_num),))
-    return MHFormer(frames, channel, d_hid, plan, joints=joints, in_channels=in_channels)
-
-
-@register_model("mhformer.h2ot_mhformer")
-def h2ot_mhformer(
-    frames: int = 351,
-    channel: int = 512,
-    d_hid: int = 1024,
-    joints: int = 17,
-    in_channels: int = 2,
-    prune: str = "1:117,2:59",
-    select: str = "uniform",
-    recover: str = "interpolation",
-) -> MHFormer:
-    """H2OT w. MHFormer, sequence to sequence: TPS and TRI. The journal gives no schedule; this one is ours."""
-    plan = Hourglass.read(frames, prune, select, recover)
-    return MHFormer(frames, channel, d_hid, plan, joints=joints, in_channels=in_channels)
+register_variants(
+    MHFormer,
+    {"frames": 351, "channel": 512, "d_hid": 1024, "joints": 17, "in_channels": 2},
+    Variant("mhformer.mhformer", ALL_FRAMES, "MHFormer: every frame in every layer, unless `prune` says otherwise."),
+    Variant("mhformer.tpc_mhformer", one_stage(117, 1, "none"), "TPC w. MHFormer, sequence to frame."),
+    Variant(
+        "mhformer.hot_mhformer", one_stage(117, 1, "attention"),
+        "HoT w. MHFormer, sequence to sequence: TPC and TRA around MHFormer's layers. No variant of the paper; the plan is ours.",
+    ),
+    Variant(
+        "mhformer.h2ot_mhformer", schedule("1:117,2:59"),
+        "H2OT w. MHFormer, sequence to sequence: TPS and TRI. The journal gives no schedule; this one is ours.",
+    ),
+)  # fmt: skip

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Mapping
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 
 from common.errors import InputError
-from model.hourglass import Hourglass, PoseTransformer, check_width
+from model.hourglass import Hourglass, PoseTransformer, check_counts, check_width
 from model.layers import SPACE, TIME, Attention, Mlp, PreLogits, fuse
-from model.registry import register_model
+from model.macs import Macs, attention_macs, linear_macs
+from model.registry import ALL_FRAMES, Variant, one_stage, register_variants, schedule
+
+MLP_RATIO, REPRESENTATION = 4, 512
+GRAPH_NODES = "layers.{}.graph_temporal.mixer.batch_norm.weight"
+"""The parameter of a layer that has a number for each frame that the layer sees."""
 
 # The published spatial graph, rows -> columns; it is not symmetric.
 NEIGHBOURS = (
@@ -99,35 +108,31 @@ class DualStream(nn.Module):
 class MotionAGFormer(PoseTransformer):
     """Attention and graph convolution side by side; its temporal graphs are sized by the frames that a layer sees."""
 
+    size_axes: ClassVar = {
+        "frames": (GRAPH_NODES.format(0), 0), "channel": ("pos_embed", 2), "joints": ("pos_embed", 1),
+        "in_channels": ("joints_embed.weight", 1),
+    }  # fmt: skip
+    layer_list = "layers"
+    positions = ("pos_embed",)
+
     def __init__(
-        self,
-        frames: int,
-        channel: int,
-        plan: Hourglass,
-        *,
-        joints: int = 17,
-        in_channels: int = 3,
-        depth: int = 16,
-        heads: int = 4,
-        neighbours: int = 4,
-        mlp_ratio: int = 4,
-        representation: int = 512,
-    ) -> None:
+        self, frames: int, channel: int, plan: Hourglass, *, depth: int = 16, heads: int = 4, neighbours: int = 4,
+        joints: int = 17, in_channels: int = 3,
+    ) -> None:  # fmt: skip
         super().__init__(frames, joints, in_channels, depth, plan)
         check_width(channel, heads)
-        self.channel, self.hidden, self.representation = channel, mlp_ratio * channel, representation
+        check_counts(neighbours=neighbours)
         if joints != len(NEIGHBOURS):
             raise InputError(f"joints is {joints}; MotionAGFormer's graph is defined for {len(NEIGHBOURS)} joints only")
-        if neighbours < 1:
-            raise InputError(f"neighbours is {neighbours}; it must be 1 or more")
+        self.channel, self.hidden = channel, MLP_RATIO * channel
         self.joints_embed = nn.Linear(in_channels, channel)
         self.pos_embed = nn.Parameter(torch.zeros(1, joints, channel))
         self.layers = nn.ModuleList(
-            DualStream(channel, mlp_ratio * channel, heads, joints, plan.frames_at(layer, frames), neighbours) for layer in range(depth)
+            DualStream(channel, self.hidden, heads, joints, plan.frames_at(layer, frames), neighbours) for layer in range(depth)
         )
         self.norm = nn.LayerNorm(channel, eps=1e-5)
-        self.rep_logit = PreLogits(channel, representation)
-        self.head = nn.Linear(representation, 3)
+        self.rep_logit = PreLogits(channel, REPRESENTATION)
+        self.head = nn.Linear(REPRESENTATION, 3)
         self.add_hourglass(channel, heads, qkv_bias=False)
 
     def embed(self, pose_2d: Tensor) -> Tensor:
@@ -144,58 +149,45 @@ class MotionAGFormer(PoseTransformer):
     def regress(self, x: Tensor) -> Tensor:
         return self.head(self.rep_logit(x))  # (B, F or K, J, 3)
 
+    @classmethod
+    def sizes_in(cls, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, int | str]:
+        sizes = super().sizes_in(shapes)
+        counts = [shapes.get(GRAPH_NODES.format(layer), (0,))[0] for layer in range(int(sizes["depth"]))]  # frames that a layer sees
+        stages = [(layer, after) for layer, (before, after) in enumerate(itertools.pairwise(counts), start=1) if after < before]
+        if "token_num" in sizes and len(stages) == 1:
+            sizes["layer_index"] = stages[0][0]
+        elif stages:
+            sizes.pop("token_num", None)
+            sizes["prune"] = ",".join(f"{layer}:{keep}" for layer, keep in stages)
+        return sizes
 
-@register_model("motionagformer.motionagformer")
-def motionagformer(
-    frames: int = 243,
-    channel: int = 128,
-    depth: int = 16,
-    heads: int = 4,
-    neighbours: int = 4,
-    joints: int = 17,
-    in_channels: int = 3,
-    prune: str = "",
-    select: str = "uniform",
-    recover: str = "interpolation",
-) -> MotionAGFormer:
-    """MotionAGFormer at the HoT authors' size; the original authors' base size has heads=8, neighbours=2."""
-    plan = Hourglass.read(frames, prune, select, recover)
-    return MotionAGFormer(frames, channel, plan, depth=depth, heads=heads, neighbours=neighbours, joints=joints, in_channels=in_channels)
+    def stage_macs(self, layer: int, frames: int) -> Macs:
+        channel, joints, tokens = self.channel, self.joints, frames * self.joints
+        attention = attention_macs(frames, joints, channel) + attention_macs(joints, frames, channel)
+        graph = graph_macs(frames, joints, channel, built=False) + graph_macs(joints, frames, channel, built=True)
+        return attention + graph + linear_macs(tokens, channel, self.hidden, channel) * 4 + linear_macs(tokens, 2 * channel, 2)
 
-
-@register_model("motionagformer.hot_motionagformer")
-def hot_motionagformer(
-    frames: int = 243,
-    channel: int = 128,
-    token_num: int = 81,
-    layer_index: int = 7,
-    depth: int = 16,
-    heads: int = 4,
-    neighbours: int = 4,
-    joints: int = 17,
-    in_channels: int = 3,
-    prune: str = "",
-    select: str = "cluster",
-    recover: str = "attention",
-) -> MotionAGFormer:
-    """HoT w. MotionAGFormer, sequence to sequence."""
-    plan = Hourglass.read(frames, prune, select, recover, own=((layer_index, token_num),))
-    return MotionAGFormer(frames, channel, plan, depth=depth, heads=heads, neighbours=neighbours, joints=joints, in_channels=in_channels)
+    def ends_macs(self, kept: int, frames: int) -> Macs:
+        embed = linear_macs(self.frames * self.joints, self.in_channels, self.channel)
+        return embed + linear_macs(frames * self.joints, self.channel, REPRESENTATION, 3)
 
 
-@register_model("motionagformer.h2ot_motionagformer")
-def h2ot_motionagformer(
-    frames: int = 243,
-    channel: int = 128,
-    depth: int = 16,
-    heads: int = 4,
-    neighbours: int = 4,
-    joints: int = 17,
-    in_channels: int = 3,
-    prune: str = "2:123,6:81,10:59",
-    select: str = "uniform",
-    recover: str = "interpolation",
-) -> MotionAGFormer:
-    """H2OT w. MotionAGFormer, sequence to sequence: TPS and TRI. The journal gives no schedule; this one is ours."""
-    plan = Hourglass.read(frames, prune, select, recover)
-    return MotionAGFormer(frames, channel, plan, depth=depth, heads=heads, neighbours=neighbours, joints=joints, in_channels=in_channels)
+def graph_macs(rows: int, length: int, channel: int, built: bool) -> Macs:
+    """A graph convolution over `rows` graphs of `length` nodes: U and V; A V, and x x^T where the graph is built from the tokens."""
+    return Macs(rows * length * 2 * channel**2, rows * length**2 * channel * (2 if built else 1))
+
+
+register_variants(
+    MotionAGFormer,
+    {"frames": 243, "channel": 128, "depth": 16, "heads": 4, "neighbours": 4, "joints": 17, "in_channels": 3},
+    Variant(
+        "motionagformer.motionagformer", ALL_FRAMES,
+        "MotionAGFormer at the HoT authors' size; the original authors' base size has heads=8, neighbours=2.",
+    ),
+    Variant("motionagformer.hot_motionagformer", one_stage(81, 7, "attention"), "HoT w. MotionAGFormer, sequence to sequence."),
+    Variant(
+        "motionagformer.h2ot_motionagformer", schedule("2:123,6:81,10:59"),
+        "H2OT w. MotionAGFormer, sequence to sequence: TPS and TRI. The journal gives no schedule; this one is ours.",
+    ),
+    meanings={"neighbours": "frames that a temporal graph joins each frame to"},
+)  # fmt: skip

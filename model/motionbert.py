@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 
 from model.hourglass import Hourglass, PoseTransformer, check_width
 from model.layers import SPACE, TIME, Attention, Mlp, PreLogits, fuse
-from model.registry import register_model
+from model.macs import Macs, block_macs, linear_macs
+from model.registry import ALL_FRAMES, Variant, one_stage, register_variants, schedule
+
+HEADS, MLP_RATIO, REPRESENTATION = 8, 4, 512
 
 
 class DualBlock(nn.Module):
@@ -33,32 +38,29 @@ class DualBlock(nn.Module):
 class MotionBERT(PoseTransformer):
     """Two streams in each layer, space before time and time before space, fused by learned weights."""
 
+    size_axes: ClassVar = {
+        "frames": ("temp_embed", 1), "channel": ("pos_embed", 2), "joints": ("pos_embed", 1),
+        "in_channels": ("joints_embed.weight", 1),
+    }  # fmt: skip
+    layer_list = "blocks_st"
+    positions = ("pos_embed", "temp_embed")
+
     def __init__(
-        self,
-        frames: int,
-        channel: int,
-        plan: Hourglass,
-        *,
-        joints: int = 17,
-        in_channels: int = 3,
-        depth: int = 5,
-        heads: int = 8,
-        mlp_ratio: int = 4,
-        representation: int = 512,
-    ) -> None:
+        self, frames: int, channel: int, plan: Hourglass, *, depth: int = 5, joints: int = 17, in_channels: int = 3
+    ) -> None:  # fmt: skip
         super().__init__(frames, joints, in_channels, depth, plan)
-        check_width(channel, heads)
-        self.channel, self.hidden, self.representation = channel, mlp_ratio * channel, representation
+        check_width(channel, HEADS)
+        self.channel, self.hidden = channel, MLP_RATIO * channel
         self.joints_embed = nn.Linear(in_channels, channel)
         self.pos_embed = nn.Parameter(torch.zeros(1, joints, channel))
         self.temp_embed = nn.Parameter(torch.zeros(1, frames, 1, channel))
-        self.blocks_st = nn.ModuleList(DualBlock(channel, mlp_ratio * channel, heads, "st") for _ in range(depth))
-        self.blocks_ts = nn.ModuleList(DualBlock(channel, mlp_ratio * channel, heads, "ts") for _ in range(depth))
+        self.blocks_st = nn.ModuleList(DualBlock(channel, self.hidden, HEADS, "st") for _ in range(depth))
+        self.blocks_ts = nn.ModuleList(DualBlock(channel, self.hidden, HEADS, "ts") for _ in range(depth))
         self.ts_attn = nn.ModuleList(nn.Linear(2 * channel, 2) for _ in range(depth))
         self.norm = nn.LayerNorm(channel, eps=1e-6)
-        self.pre_logits = PreLogits(channel, representation)
-        self.head = nn.Linear(representation, 3)
-        self.add_hourglass(channel, heads)
+        self.pre_logits = PreLogits(channel, REPRESENTATION)
+        self.head = nn.Linear(REPRESENTATION, 3)
+        self.add_hourglass(channel, HEADS)
         self.apply(_initialise)
         for position in (self.pos_embed, self.temp_embed):
             nn.init.trunc_normal_(position, std=0.02)
@@ -80,6 +82,15 @@ class MotionBERT(PoseTransformer):
     def regress(self, x: Tensor) -> Tensor:
         return self.head(self.pre_logits(x))  # (B, F or K, J, 3)
 
+    def stage_macs(self, layer: int, frames: int) -> Macs:
+        sizes, tokens = (self.channel, self.hidden), frames * self.joints
+        stream = block_macs(frames, self.joints, *sizes) + block_macs(self.joints, frames, *sizes)
+        return stream * 2 + linear_macs(tokens, 2 * self.channel, 2)
+
+    def ends_macs(self, kept: int, frames: int) -> Macs:
+        embed = linear_macs(self.frames * self.joints, self.in_channels, self.channel)
+        return embed + linear_macs(frames * self.joints, self.channel, REPRESENTATION, 3)
+
 
 def _initialise(module: nn.Module) -> None:
     if isinstance(module, nn.Linear):
@@ -88,51 +99,13 @@ def _initialise(module: nn.Module) -> None:
             nn.init.zeros_(module.bias)
 
 
-@register_model("motionbert.motionbert")
-def motionbert(
-    frames: int = 243,
-    channel: int = 256,
-    depth: int = 5,
-    joints: int = 17,
-    in_channels: int = 3,
-    prune: str = "",
-    select: str = "uniform",
-    recover: str = "interpolation",
-) -> MotionBERT:
-    """MotionBERT: every frame in every layer, unless `prune` says otherwise."""
-    plan = Hourglass.read(frames, prune, select, recover)
-    return MotionBERT(frames, channel, plan, depth=depth, joints=joints, in_channels=in_channels)
-
-
-@register_model("motionbert.hot_motionbert")
-def hot_motionbert(
-    frames: int = 243,
-    channel: int = 256,
-    token_num: int = 81,
-    layer_index: int = 1,
-    depth: int = 5,
-    joints: int = 17,
-    in_channels: int = 3,
-    prune: str = "",
-    select: str = "cluster",
-    recover: str = "attention",
-) -> MotionBERT:
-    """HoT w. MotionBERT, sequence to sequence."""
-    plan = Hourglass.read(frames, prune, select, recover, own=((layer_index, token_num),))
-    return MotionBERT(frames, channel, plan, depth=depth, joints=joints, in_channels=in_channels)
-
-
-@register_model("motionbert.h2ot_motionbert")
-def h2ot_motionbert(
-    frames: int = 243,
-    channel: int = 256,
-    depth: int = 5,
-    joints: int = 17,
-    in_channels: int = 3,
-    prune: str = "1:121,2:81,3:59",
-    select: str = "uniform",
-    recover: str = "interpolation",
-) -> MotionBERT:
-    """H2OT w. MotionBERT, sequence to sequence: TPS and TRI. The journal gives no schedule; this one is ours."""
-    plan = Hourglass.read(frames, prune, select, recover)
-    return MotionBERT(frames, channel, plan, depth=depth, joints=joints, in_channels=in_channels)
+register_variants(
+    MotionBERT,
+    {"frames": 243, "channel": 256, "depth": 5, "joints": 17, "in_channels": 3},
+    Variant("motionbert.motionbert", ALL_FRAMES, "MotionBERT: every frame in every layer, unless `prune` says otherwise."),
+    Variant("motionbert.hot_motionbert", one_stage(81, 1, "attention"), "HoT w. MotionBERT, sequence to sequence."),
+    Variant(
+        "motionbert.h2ot_motionbert", schedule("1:121,2:81,3:59"),
+        "H2OT w. MotionBERT, sequence to sequence: TPS and TRI. The journal gives no schedule; this one is ours.",
+    ),
+)  # fmt: skip

@@ -124,7 +124,7 @@ SPOILT = {
     "3D of no frames": (lambda p, d, m: put(p, "S9", "Walking", value=np.zeros((0, 32, 3))), ["data_3d_h36m.npz", "S9", "Walking"]),
     "3D that is a list": (lambda p, d, m: put(p, "S9", "Walking", value=[1, 2]), ["data_3d_h36m.npz", "S9", "Walking"]),
     "a subject that is a list": (lambda p, d, m: put(p, "S9", value=[1, 2]), ["data_3d_h36m.npz", "S9"]),
-    "an action that is a number": (lambda p, d, m: put(p, "S9", 3, value=p["S9"]["Walking"]), ["S9", "3"]),
+    "an action that is a number": (lambda p, d, m: put(p, "S9", 3, value=p["S9"]["Walking"]), ["data_3d_h36m.npz", "key of type int"]),
     "metadata of another skeleton": (lambda p, d, m: m.update(num_joints=16), ["cpn_ft_h36m_dbb.npz", "num_joints", "16"]),
     "metadata of words": (lambda p, d, m: m.update(num_joints="many"), ["cpn_ft_h36m_dbb.npz", "num_joints"]),
 }

@@ -134,6 +134,15 @@ def test_products_as_executed(name: str) -> None:
     assert count_macs(model).products == products.macs // 2
 
 
+@pytest.mark.parametrize("name", SMALL)
+def test_formulas_agree_with_the_counter_that_stands_in_for_them(name: str) -> None:
+    model = create_model(name, **SMALL[name]).eval()
+    counts = [model.plan.frames_at(layer, model.frames) for layer in range(model.depth + 1)]
+    for layer, count in enumerate(counts[:-1]):
+        assert model.stage_macs(layer, count) == PoseTransformer.stage_macs(model, layer, count)
+    assert model.ends_macs(counts[-1], model.frames) == PoseTransformer.ends_macs(model, counts[-1], model.frames)
+
+
 @torch.no_grad()
 def test_attention_sizes_of_a_small_mixste(monkeypatch: pytest.MonkeyPatch) -> None:
     sizes, fused = [], functional.scaled_dot_product_attention

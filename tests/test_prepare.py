@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -17,7 +18,7 @@ from common.motion_file import read_motion_file
 from common.skeleton import H36M
 from dataset import prepare_cmu, prepare_toy
 from dataset.asf_amc import read_asf, read_asf_amc
-from dataset.bvh import read_bvh
+from dataset.bvh import read_bvh, read_bvh_file
 from dataset.mocap import resample
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -280,7 +281,7 @@ def damage(text: str, old: str, new: str) -> str:
         ("", "HIERARCHY"),
         ("\x00\xff garbage", "HIERARCHY"),
         (bvh_text()[:300], "MOTION"),
-        (bvh_text().partition("MOTION")[0][:300] + "MOTION", "HIERARCHY is cut short"),
+        (bvh_text().partition("MOTION")[0][:300] + bvh_text()[bvh_text().index("\nMOTION") :], "HIERARCHY is cut short"),
         (bvh_text(frames=50)[:-200], "cut short"),
         (damage(bvh_text(), "Frames:", "Bones:"), "Frames:"),
         (damage(bvh_text(), "0.00833333", "0"), "Frame Time"),
@@ -299,6 +300,97 @@ def test_bad_bvh(tmp_path, text, says):
         read_bvh(path)
     assert str(path) in str(error.value)
     assert "\n" not in str(error.value)
+
+
+KEYWORDS = "End Site|Frames|Frame Time"
+DIALECTS = {
+    "a mark of UTF-8": lambda text: "\ufeff" + text,
+    "lines of Windows": lambda text: text.replace("\n", "\r\n"),
+    "lines of old Macs": lambda text: text.replace("\n", "\r"),
+    "tabs": lambda text: text.replace("  ", "\t").replace(" ", "\t"),
+    "empty lines": lambda text: "\n\n" + text.replace("\n", "\n\n"),
+    "small letters": lambda text: re.sub(f"{KEYWORDS}|HIERARCHY|ROOT|JOINT|OFFSET|CHANNELS|MOTION", lambda word: word[0].lower(), text),
+    "capitals": lambda text: re.sub(f"{KEYWORDS}|[XYZ](position|rotation)", lambda word: word[0].upper(), text),
+    "EndSite": lambda text: text.replace("End Site", "EndSite"),
+    "names of end sites": lambda text: text.replace("End Site", "End Site toes of it"),
+    "blanks in names": lambda text: text.replace("JOINT abdomen", "JOINT MOTION of the abdomen").replace("ROOT hip", "ROOT the hip"),
+    "braces on the line": lambda text: re.sub(r"\s*\{\s*", "{", text),
+    "braces on one line": lambda text: re.sub(r"\s*\}\s*", "}", text).replace("}MOTION", "}\nMOTION"),
+    "blanks before colons": lambda text: text.replace("Frames:", "Frames :").replace("Time:", "Time :"),
+    "no blanks after colons": lambda text: text.replace("Frames: ", "Frames:").replace("Time: ", "Time:"),
+    "FrameTime": lambda text: text.replace("Frame Time", "FrameTime"),
+    "channels before offsets": lambda text: re.sub(r"(OFFSET [^\n]*)\n\s*(CHANNELS [^\n]*)", r"\2\n\1", text),
+    "the end of DOS": lambda text: text + "\x1a",
+    "blanks at the ends": lambda text: text.replace("\n", "  \n") + "\n\n \n",
+    "exponents": lambda text: text.replace("100 0 0", "1e+002 0.0E0 -0"),
+}
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_dialects_of_bvh(dialect: str, tmp_path: Path) -> None:
+    plain, other = tmp_path / "plain.bvh", tmp_path / "other.bvh"
+    text = bvh_text(frames=3, chest=(10, 20, 30), lForeArm=(5, -40, 7))
+    plain.write_text(text)
+    other.write_bytes(DIALECTS[dialect](text).encode())
+    joints, values, fps = read_bvh_file(plain)
+    found, found_values, found_fps = read_bvh_file(other)
+    assert [(joint.parent, joint.offset.tolist(), joint.channels) for joint in found] == [
+        (joint.parent, joint.offset.tolist(), joint.channels) for joint in joints
+    ]
+    if dialect == "blanks in names":
+        assert [joint.name for joint in found[:2]] == ["the hip", "MOTION of the abdomen"]
+    else:
+        assert [joint.name for joint in found] == [joint.name for joint in joints]
+    np.testing.assert_array_equal(found_values, values)
+    assert found_fps == fps
+
+
+def test_bvh_in_utf_16(tmp_path: Path) -> None:
+    path = tmp_path / "05_01.bvh"
+    path.write_text(bvh_text(), encoding="utf-16")
+    assert len(read_bvh(path)[0]) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (bvh_text().replace("JOINT abdomen", "ROOT abdomen"), "one skeleton"),
+        (damage(bvh_text(), "CHANNELS 3", "CHANNELS ²"), "CHANNELS"),
+        (damage(bvh_text(), "100 0 0", "1e300 0 0"), "beyond"),
+        ("HIERARCHY ROOT a { OFFSET 0 0 0 }\nMOTION\nFrames: 9\nFrame Time: 0.01\n", "no CHANNELS"),
+        (re.sub(r"Frames:\s*\d+", "Frames: 1e300", bvh_text()), "beyond"),
+        ("HIERARCHY ROOT a { End Site { JOINT b { OFFSET 0 0 0 } } }\nMOTION\nFrames: 9\nFrame Time: 0.01\n", "no OFFSET"),
+    ],
+)
+def test_bvh_that_cannot_be_used(text: str, says: str, tmp_path: Path) -> None:
+    (tmp_path / "a.bvh").write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match=says):
+        read_bvh_file(tmp_path / "a.bvh")
+
+
+def test_cost_of_a_clip_that_jumps() -> None:
+    looked_at = 0
+
+    class Counted(np.ndarray):
+        def __getitem__(self, key: object) -> np.ndarray:
+            nonlocal looked_at
+            if isinstance(key, slice):
+                looked_at += len(range(*key.indices(len(self))))
+            return super().__getitem__(key)
+
+    for frames in (4000, 8000):
+        looked_at = 0
+        poses = np.zeros((frames, 17, 3))
+        poses[1::2] += 100
+        assert prepare_cmu.studio_pieces(poses.view(Counted)) == []
+        assert looked_at < 20 * frames
+
+
+def test_pieces_between_jumps() -> None:
+    poses = np.zeros((400, 17, 3))
+    poses[200:] += 50
+    pieces = prepare_cmu.studio_pieces(poses)  # one jump, in the middle
+    assert [len(piece) for piece in pieces] == [200, 200]
 
 
 def test_bvh_cut_anywhere_is_an_input_error(tmp_path):
@@ -366,7 +458,7 @@ def test_bad_folders(cmu_folder, tmp_path):
     (cmu_folder / "01.asf").unlink()
     with pytest.raises(InputError, match=r"01\.asf"):
         prepare_cmu.read_folder(cmu_folder)
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="no such file"):
         read_asf(tmp_path / "missing.asf")
 
 

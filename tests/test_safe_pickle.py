@@ -303,7 +303,7 @@ def test_a_truncated_npz(part: float, tmp_path: Path) -> None:
     np.savez_compressed(path, positions={"a": np.random.default_rng(0).standard_normal((50, 17))})
     data = path.read_bytes()
     path.write_bytes(data[: int(part * len(data))])
-    with pytest.raises(InputError, match=r"data\.npz: field positions cannot be read: .+"):
+    with pytest.raises(InputError, match=r"data\.npz: not a readable \.npz file \(.+\)"):
         read_npz_object(path, "positions")
 
 
@@ -349,5 +349,5 @@ def test_an_encrypted_npz(tmp_path: Path) -> None:
     for signature, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
         data[data.index(signature) + offset] |= 1  # the flag that says encrypted
     path.write_bytes(bytes(data))
-    with pytest.raises(InputError, match=r"data\.npz: field positions cannot be read"):
+    with pytest.raises(InputError, match=r"data\.npz: .* is encrypted"):
         read_npz_object(path, "positions")
