@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import re
 import traceback
 from collections.abc import Iterator
@@ -75,8 +76,12 @@ def out_of_memory_named() -> Iterator[None]:
     """Turn what PyTorch, numpy and Python raise for want of memory in the block into an OutOfMemory that names what to lower."""
     try:
         yield
-    except (RuntimeError, MemoryError) as error:
-        if not isinstance(error, MemoryError) and not _NO_MEMORY.search(str(error)):
+    except (RuntimeError, MemoryError, OSError) as error:
+        if isinstance(error, OSError):
+            full = error.errno == errno.ENOMEM  # of a process that cannot be forked
+        else:
+            full = isinstance(error, MemoryError) or _NO_MEMORY.search(str(error))
+        if not full:
             raise
         asked = _ASKED.search(str(error))
         more = f" ({asked[1]} more were asked for)" if asked else ""

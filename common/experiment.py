@@ -199,8 +199,9 @@ class _Job:
         def note(number: int, _: object) -> None:
             self.signal = number
 
-        names = [name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]  # Windows has no SIGHUP
-        numbers = [number for number in map(signal.Signals.__getitem__, names) if signal.getsignal(number) != signal.SIG_IGN]
+        numbers = [signal.SIGINT, signal.SIGTERM]
+        if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # not on Windows, not under nohup
+            numbers.append(signal.SIGHUP)
         previous = {number: signal.signal(number, note) for number in numbers}
         try:
             yield

@@ -126,12 +126,13 @@ def sweep(folder: str | Path, name: str | None = None) -> None:
 
 @contextlib.contextmanager
 def only_run(folder: str | Path) -> Iterator[None]:
-    """Keep `folder`, which is made where it is missing, for this process until the block ends, and sweep it.
+    """Keep `folder`, which is made where it is missing, for this process until the block ends, and sweep it. A folder that was
+    made for nothing goes again.
 
     Raises InputError where another process has it, it cannot be written, or it holds a file of the lock's name that is none.
     """
     path = Path(folder) / RUN_LOCK
-    handle = None
+    handle, made = None, not path.parent.exists()
     if os.path.lexists(path) and not re.fullmatch(r"(a )?process( \d+ on .*)?", _owner(path)):
         raise InputError(f"{path}: is not the lock that this program keeps there; give another folder, or move that file away")
     try:
@@ -147,6 +148,9 @@ def only_run(folder: str | Path) -> Iterator[None]:
     finally:
         path.unlink(missing_ok=True)
         _unlock(handle)
+        if made:
+            with contextlib.suppress(OSError):  # it is not empty
+                path.parent.rmdir()
 
 
 @contextlib.contextmanager

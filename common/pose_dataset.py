@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
-import multiprocessing
 import signal
-import threading
 from collections.abc import Iterator
+from multiprocessing.process import BaseProcess
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data._utils import signal_handling
 
 from common.augment import VERSIONS, flip
 from common.errors import InputError
@@ -141,37 +140,25 @@ def loader(dataset: Dataset, order: BatchOrder, workers: int | None, device: tor
     """
     if workers is None:
         workers = 0 if device.type == "cpu" else DEFAULT_WORKERS
-    others = set(multiprocessing.active_children())
-    with _dead_children_ignored():
-        # A generator of its own: every iterator draws a number from it, and the model's must not depend on how often one began.
-        batches = iter(
-            DataLoader(
-                dataset, sampler=order, batch_size=None, num_workers=workers, pin_memory=device.type == "cuda", generator=torch.Generator()
-            )
+    # PyTorch's handler of SIGCHLD, which this says is there, raises wherever the program is when a loader process dies, amid a step or
+    # a save too. Asking for the next batch tells as well, some seconds later.
+    signal_handling._SIGCHLD_handler_set = True
+    # A generator of its own: every iterator draws a number from it, and the model's random numbers must not depend on how often one began.
+    batches = iter(
+        DataLoader(
+            dataset, sampler=order, batch_size=None, num_workers=workers, pin_memory=device.type == "cuda", generator=torch.Generator()
         )
-    processes = set(multiprocessing.active_children()) - others
+    )
     try:
         yield from batches
     except RuntimeError as error:
-        dead = [process for process in processes if process.exitcode]
+        dead = [process for process in getattr(batches, "_workers", ()) if process.exitcode]
         if not dead:
             raise
         raise LoaderDied(_last_words(dead[0])) from error
 
 
-@contextlib.contextmanager
-def _dead_children_ignored() -> Iterator[None]:
-    """Take back the handler that a DataLoader sets up in the block: it raises wherever the program is when a loader process dies,
-    amid a step or a save too. Asking for the next batch tells as well, some seconds later."""
-    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "SIGCHLD"):
-        yield  # no handler is set up here
-        return
-    previous = signal.getsignal(signal.SIGCHLD)
-    yield
-    signal.signal(signal.SIGCHLD, previous)
-
-
-def _last_words(process: multiprocessing.process.BaseProcess) -> str:
+def _last_words(process: BaseProcess) -> str:
     if process.exitcode > 0:
         return f"loader process {process.pid} ended with exit code {process.exitcode}; see what it says above, or give --workers 0"
     name = signal.Signals(-process.exitcode).name
