@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -24,7 +25,9 @@ from common.files import replacing
 from common.npz import NpzFields, open_npz
 from common.schema import FLOAT, FPS, MOST_METRES, MOST_PIXELS, NUMBER, SIZE, SOURCE, TEXT, Field, listed
 from common.sequences import PoseSequence, check_finite
-from common.wild import View
+
+if TYPE_CHECKING:
+    from common.wild import View  # which takes torch, as reading does not
 
 SCHEMA = {
     "pose_3d": Field(FLOAT, ("windows", "frames", 17, 3), finite=False),
