@@ -177,7 +177,7 @@ def _make_bvh(folder: Path) -> Path:
 
 
 def _read_bvh(path: Path) -> object:
-    from dataset.bvh import read_bvh
+    from dataset.rigs import read_bvh
 
     return read_bvh(path)
 
