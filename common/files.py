@@ -133,7 +133,7 @@ def only_run(folder: str | Path) -> Iterator[None]:
     Raises InputError where another process has it, it cannot be written, or it holds a file of the lock's name that is none.
     """
     path = Path(folder) / RUN_LOCK
-    handle, made = None, not path.parent.exists()
+    handle, made = None, not os.path.exists(folder)
     if os.path.lexists(path) and not re.fullmatch(r"(a )?process( \d+ on .*)?", _owner(path)):
         raise InputError(f"{path}: is not the lock that this program keeps there; give another folder, or move that file away")
     try:

@@ -141,4 +141,5 @@ def _remove_empty(folders: Iterable[Path]) -> None:
     """Remove folders, the deepest first, as far as they are empty."""
     with contextlib.suppress(OSError):
         for folder in folders:
-            folder.rmdir()
+            with contextlib.suppress(FileNotFoundError):
+                folder.rmdir()

@@ -20,16 +20,17 @@ ROOT = Path(__file__).resolve().parent.parent
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals and pipes of POSIX")
 
 
-def heed_ctrl_c() -> None:
-    """For a new process: programs that a shell starts in the background, as these tests may be, ignore it."""
+def heed_signals() -> None:
+    """For a new process: programs that a shell starts in the background or by nohup, as these tests may be, ignore signals."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def start(body: str, **options: object) -> subprocess.Popen:
     """A program whose main() has this body."""
     lines = ["import os, sys, tempfile, time", "from common.errors import InputError, exit_on_input_error", "def main():"]
     lines += [f"    {line}" for line in body.splitlines()] + ["exit_on_input_error(main)"]
-    settings = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "cwd": ROOT, "preexec_fn": heed_ctrl_c} | options
+    settings = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "cwd": ROOT, "preexec_fn": heed_signals} | options
     return subprocess.Popen([sys.executable, "-c", "\n".join(lines)], **settings)
 
 
