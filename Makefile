@@ -1,9 +1,10 @@
 # `make demo`: sample footage to 3D motion.  `make sample`: a first training.  `make test`: the tests.  `make install`: only .venv.
+# `make test-readers`: the tests of what reads files, which need no torch, on every Python of these that is at hand.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: install demo sample test
+.PHONY: install demo sample test test-readers
 
 install: $(VENV)/installed
 
@@ -35,3 +36,12 @@ test: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+
+test-readers:
+	for python in python3.11 python3.12 python3.13 $(wildcard $(HOME)/.pyenv/versions/3.1[123].*/bin/python); do \
+		version=$$($$python -c 'import platform; print(platform.python_version())' 2>/dev/null) || continue; \
+		$$python -m venv $(VENV)/readers/$$version && \
+		$(VENV)/readers/$$version/bin/python -m pip install --disable-pip-version-check --quiet numpy pytest tqdm && \
+		$(VENV)/readers/$$version/bin/python -m pytest tests/test_safe_pickle.py tests/test_mutate.py tests/test_world_motion.py \
+			tests/test_prepare.py || exit 1; \
+	done

@@ -53,13 +53,14 @@ for _name in _list_models():
 
 
 def lifter(checkpoint: str | _Path | None = None, device: str = "cpu", **options: object) -> _lifting.Lifter:
-    """A trained model that lifts whole clips: lifter()(pose_2d, size=(width, height), fps=50.0, height=None).
+    """A trained model that lifts whole clips: lifter()(pose_2d, size=(width, height), fps=50.0, height=None, fov=None).
 
     checkpoint: a file that this repository's training wrote, or a folder of them; None: the weights that come along. device: such
     as "cpu" or "cuda". options: batch_size=8 (windows at a time), overlap=0.5 (share of a window that the next one sees again),
     flip=True (mean of a plain and a mirrored pass).
 
     The Lifter takes (T, 17, 2 or 3) pixels and score of the Human3.6M joints, and returns (T, 17, 3) float32: metres in camera axes
-    (x right, y down, z forward), relative to joint 0. Raises InputError where the file or the options cannot be used.
+    (x right, y down, z forward), relative to joint 0. fov: degrees that the camera sees over the larger side of the picture, where they are
+    known. Raises InputError where the file or the options cannot be used.
     """
     return _lifting.Lifter.from_checkpoint(checkpoint, device, **options)

@@ -108,7 +108,7 @@ def _make_ready(folder: Path) -> Path:
 
 
 def _read_ready(path: Path) -> object:
-    from dataset.prepare_cmu import read_ready
+    from dataset.clips import read_ready
 
     return read_ready(path)
 
@@ -154,6 +154,50 @@ def _read_h36m(path: Path) -> object:
     from common.h36m import read_h36m
 
     return read_h36m(path.parent, "gt", ["S9"])
+
+
+def _make_custom(folder: Path) -> Path:
+    points = np.random.default_rng(5).uniform(0, 500, (9, 17, 2)).astype(np.float32)
+    about = {"layout_name": "coco", "num_joints": 17, "video_metadata": {"walk.mp4": {"w": 640, "h": 480}}}
+    np.savez_compressed(folder / "data_2d_custom_mine.npz", positions_2d={"walk.mp4": {"custom": [points]}}, metadata=about)
+    return folder / "data_2d_custom_mine.npz"
+
+
+def _read_custom(path: Path) -> object:
+    from common.custom_2d import read_custom_2d
+
+    return read_custom_2d(path)
+
+
+def _make_bvh(folder: Path) -> Path:
+    from tests.test_prepare import bvh_text
+
+    (folder / "05_01.bvh").write_text(bvh_text(frames=4))
+    return folder / "05_01.bvh"
+
+
+def _read_bvh(path: Path) -> object:
+    from dataset.rigs import read_bvh
+
+    return read_bvh(path)
+
+
+def _make_asf(folder: Path) -> Path:
+    from tests.test_prepare import amc_text, asf_text
+
+    (folder / "01.asf").write_text(asf_text())
+    (folder / "01_01.amc").write_text(amc_text(frames=4))
+    return folder / "01.asf"
+
+
+def _make_amc(folder: Path) -> Path:
+    return _make_asf(folder).with_name("01_01.amc")
+
+
+def _read_amc(path: Path) -> object:
+    from dataset.asf_amc import read_asf_amc
+
+    return read_asf_amc(path.with_name("01.asf"), path.with_name("01_01.amc"))
 
 
 def _make_checkpoint(folder: Path) -> Path:
@@ -211,6 +255,10 @@ READERS = {
     "poses": Reader(_make_poses, _read_poses, holes=True),
     "Human3.6M 2D": Reader(_make_h36m, _read_h36m),
     "Human3.6M 3D": Reader(_make_h36m_3d, _read_h36m),
+    "custom 2D": Reader(_make_custom, _read_custom),
+    "BVH": Reader(_make_bvh, _read_bvh),
+    "ASF": Reader(_make_asf, _read_amc),
+    "AMC": Reader(_make_amc, _read_amc),
     "checkpoint": Reader(_make_checkpoint, _read_checkpoint),
     "run": Reader(_make_run, _read_run),
 }

@@ -131,7 +131,9 @@ def write_members(path: Path, members: Iterable[tuple[str, bytes]], method: int 
     with warnings.catch_warnings(), zipfile.ZipFile(path, "w", method) as archive:
         warnings.simplefilter("ignore")  # of names that come twice
         for name, data in members:
-            archive.writestr(name, data)
+            info = zipfile.ZipInfo(name)  # of a fixed time, so that a case can be repeated
+            info.compress_type = method
+            archive.writestr(info, data)
 
 
 def _any(rng: np.random.Generator, values: Iterable) -> object:
@@ -396,12 +398,16 @@ def change_value(value: object, rng: np.random.Generator, odd: Callable[[], list
 
 def _pickled_value(path: Path, rng: np.random.Generator) -> None:
     """Another value somewhere in a pickled field."""
+    members = read_members(path)
+    name = str(_any(rng, members))
     with np.load(path, allow_pickle=True) as archive:  # written by this very program
-        fields = {name: archive[name] for name in archive.files}
-    name = str(_any(rng, fields))
+        value = archive[name.removesuffix(".npy")][()]
     held = np.empty((), object)
-    held[()] = change_value(fields[name][()], rng)
-    np.savez(path, **{**fields, name: held})
+    held[()] = change_value(value, rng)
+    file = io.BytesIO()
+    np.save(file, held, allow_pickle=True)
+    members[name] = file.getvalue()
+    write_members(path, members.items())
 
 
 def _pickled_bytes(path: Path, rng: np.random.Generator) -> None:

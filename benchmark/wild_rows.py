@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +27,7 @@ RESULTS = ROOT / "benchmark" / "results" / "wild"
 FRAMES = 45
 BATCH = WILD.defaults["batch_size"]
 SEEDS = (1, 2, 3)
+METRICS = ("mpjpe", "p_mpjpe", "acceleration")
 
 
 @dataclass(frozen=True)
@@ -45,9 +47,9 @@ def build(kind: Kind) -> torch.nn.Module:
     return model
 
 
-def all_windows(root: Path) -> WildDataset:
+def all_windows(root: Path, motion: str = "cmu") -> WildDataset:
     """The training windows at stride 1."""
-    clips, fps, _ = read_world_motion(root / "motion_cmu.npz", "train")
+    clips, fps, _ = read_world_motion(root / f"motion_{motion}.npz", "train")
     return WildDataset(clips, fps, WILD.normaliser, FRAMES, 1, seed=0)
 
 
@@ -56,32 +58,50 @@ def row_name(name: str, seed: int) -> str:
     return name if seed == SEEDS[0] else f"{name}_seed{seed}"
 
 
-def train(name: str, kind: Kind, data: WildDataset, stride: int | None, seed: int, root: Path) -> dict:
-    """Train one epoch of windows `stride` frames apart, unless that is done, and return what was measured.
+def train(
+    name: str,
+    kind: Kind,
+    data: WildDataset,
+    stride: int | None,
+    seed: int,
+    root: Path,
+    others: Mapping[str, Path] | None = None,
+    **flags: str,
+) -> dict:
+    """Train one epoch of a window for every `stride` frames, unless that is done, and return what was measured.
 
-    data: the windows at stride 1.
+    data: the windows at stride 1. others: names, and folders with a wild_test.npz, of more sets to test on. flags: more of the
+    entry script's.
     """
     path = RESULTS / f"{name}.json"
     if not path.exists():
         with tempfile.TemporaryDirectory() as folder:
+            script, run = ROOT / kind.script, f"{folder}/run"
             flags = {"recipe": "wild", "root_path": root, "model": kind.model, "frames": FRAMES, **kind.sizes, "stride": stride,
-                     "nepoch": 1, "seed": seed, "checkpoint": f"{folder}/run", "results": f"{folder}/scores.json"}  # fmt: skip
-            command = [
-                sys.executable,
-                str(ROOT / kind.script),
-                *(text for flag, value in flags.items() for text in (f"--{flag}", str(value))),
-            ]
+                     "nepoch": 1, "seed": seed, "checkpoint": run, **flags}  # fmt: skip
             started = time.time()
-            if subprocess.run(command).returncode:
-                raise InputError(f"the training of {name} failed; see above")
-            scores = json.loads(Path(folder, "scores.json").read_text())
-        windows = sum(len(range(stride // 2 % length, length, stride)) for length in data.bank.length)
+            scores = _scores(script, flags)
+            minutes = round((time.time() - started) / 60, 1)
+            tests = {"test": True, "dataset": "wild", "previous_dir": run}
+            more = {other: _scores(script, tests | {"root_path": place}) for other, place in (others or {}).items()}
         keep = ("mpjpe", "p_mpjpe", "n_mpjpe", "mpjve", "acceleration", "model", "sizes", "parameters", "source", "actions")
         row = {key: scores[key] for key in keep}
-        row |= {"label": kind.label, "seed": seed, "stride": stride, "steps": -(-windows // BATCH)}
-        row |= {"minutes": round((time.time() - started) / 60, 1), "gflops": gflops(build(kind))[0]}
+        row |= {"label": kind.label, "seed": seed, "stride": stride, "steps": -(-len(data) // (stride * BATCH))}
+        row |= {"minutes": minutes, "gflops": gflops(build(kind))[0]}
+        if more:
+            row["others"] = {other: {key: found[key] for key in (*METRICS, "actions")} for other, found in more.items()}
         write_text(path, json.dumps(row, indent=1) + "\n")
     return json.loads(path.read_text())
+
+
+def _scores(script: Path, flags: dict[str, object]) -> dict:
+    """Run an entry script in a process of its own and return its --results. A flag that is True stands alone."""
+    with tempfile.TemporaryDirectory() as folder:
+        results = Path(folder, "scores.json")
+        words = (text for flag, value in flags.items() for text in ([f"--{flag}"] if value is True else [f"--{flag}", str(value)]))
+        if subprocess.run([sys.executable, str(script), *words, "--results", str(results)]).returncode:
+            raise InputError(f"{script.name} failed; see above")
+        return json.loads(results.read_text())
 
 
 def table(rows: list[dict]) -> str:
@@ -91,9 +111,6 @@ def table(rows: list[dict]) -> str:
         numbers = f"{row['parameters']:10,} {row['gflops']:7.3f} {row['steps']:6} {row['minutes']:7.1f} {row['mpjpe']:7.1f}"
         lines.append(f"{row['label']:18} {numbers} {row['p_mpjpe']:7.1f} {row['mpjve']:6.2f} {row['acceleration']:6.2f}")
     return "\n".join(lines)
-
-
-METRICS = ("mpjpe", "p_mpjpe", "acceleration")
 
 
 def mean_and_spread(runs: list[dict]) -> dict[str, tuple[float, float]]:

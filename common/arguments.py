@@ -38,7 +38,8 @@ def add_size_flags(group: argparse._ActionsContainer) -> None:
     from model.flags import size_flags  # here, since programs that only want a Parser load no PyTorch
 
     for size, flag in size_flags().items():
-        kind = {bool: boolean, str: str}.get(flag.kind) or number(flag.kind, flag.least)
+        kinds: dict[type, Callable[[str], object]] = {bool: boolean, str: str}
+        kind = kinds.get(flag.kind) or number(flag.kind, flag.least)
         try:
             group.add_argument(f"--{size}", type=kind, metavar=flag.metavar, help=flag.help)
         except argparse.ArgumentError:
@@ -76,6 +77,12 @@ def build_parser(default_model: str, prog: str | None = None) -> Parser:
         "--motion", default="cmu", help="NAME of the world motion file motion_NAME.npz that --recipe wild trains on (default: cmu)"
     )
     group.add_argument(
+        "--without",
+        default="",
+        metavar="NAMES",
+        help="parts of what --recipe wild draws to leave out, separated by commas; common/wild/options.py names them (default: none)",
+    )
+    group.add_argument(
         "--dataset", default="h36m", help="h36m, wild for wild_test.npz, or NAME for data_NAME.npz in our own format (default: h36m)"
     )
     group.add_argument("--keypoints", help="which 2D poses (default: cpn_ft_h36m_dbb for h36m, noisy for others; gt is the truth)")
@@ -97,7 +104,8 @@ def build_parser(default_model: str, prog: str | None = None) -> Parser:
     group.add_argument(
         "--workers",
         type=number(int, 0),
-        help="loader processes; 0: the run loads by itself (default: 8 with an accelerator; 0 on a CPU, where that is faster)",
+        help="loader processes; 0: the run loads by itself, and --recipe wild draws on its CUDA device (default: 8 with an "
+        "accelerator; 0 on a CPU, where that is faster)",
     )
 
     group = parser.add_argument_group("training")

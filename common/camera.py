@@ -7,10 +7,20 @@ from __future__ import annotations
 
 import functools
 import json
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+
+from common.errors import InputError
+
+FIELD_OF_VIEW = (10.0, 150.0)
+"""Degrees over the larger side of the picture: no camera that people are filmed with sees less or, without bent lines, more."""
+SAME_SHAPE = 0.01
+"""Pictures whose sides differ by no more than this share, after scaling, are of one shape."""
+SQUARE = 0.05
+"""Focal lengths along x and y that differ by more than this share are of no camera with square pixels."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +35,45 @@ class Camera:
     tangential: tuple[float, float] = (0.0, 0.0)
     orientation: tuple[float, float, float, float] = (1.0, 0.0, 0.0, 0.0)
     translation: tuple[float, float, float] = (0.0, 0.0, 0.0)
+
+
+def camera_of_view(fov: float, size: tuple[float, float]) -> Camera:
+    """A camera without distortion that sees `fov` degrees over the larger side of pictures of `size` (width, height) pixels.
+
+    Its axis meets the middle of the picture. Raises InputError where `fov` is no number within FIELD_OF_VIEW.
+    """
+    low, high = FIELD_OF_VIEW
+    if not (isinstance(fov, int | float | np.integer | np.floating) and not isinstance(fov, bool) and low <= fov <= high):
+        raise InputError(f"the field of view is {fov!r}; it must be degrees over the picture's larger side, {low:g} to {high:g}")
+    focal = max(size) / 2 / math.tan(math.radians(fov) / 2)
+    return Camera("", size, (focal, focal), (size[0] / 2, size[1] / 2))
+
+
+def view_of_camera(camera: Camera) -> float:
+    """How many degrees a camera sees over the larger side of its picture: the inverse of `camera_of_view`."""
+    return math.degrees(2 * math.atan(max(camera.size) / 2 / camera.focal[int(camera.size[1] > camera.size[0])]))
+
+
+def camera_for(camera: Camera, size: tuple[float, float]) -> Camera:
+    """The same camera with pictures of another `size` (width, height) in pixels.
+
+    Raises InputError where that is no picture of this camera made larger or smaller, or the camera cannot be one: its field of view
+    is not within FIELD_OF_VIEW, its pixels are not square, or its axis does not meet the picture.
+    """
+    scale = tuple(new / old for new, old in zip(size, camera.size, strict=True))
+    name = f"camera {camera.name}" if camera.name else "the camera"
+    if abs(scale[0] / scale[1] - 1) > SAME_SHAPE:
+        have, want = (" x ".join(f"{side:g}" for side in sides) for sides in (camera.size, size))
+        raise InputError(f"{name} has pictures of {have} pixels, these are of {want}, of another shape; give the camera that they are of")
+    if not (min(camera.focal) > 0 and max(camera.focal) <= (1 + SQUARE) * min(camera.focal)):
+        raise InputError(f"{name} has focal lengths of {camera.focal[0]:g} and {camera.focal[1]:g} pixels; they must be about the same")
+    if not all(0 <= middle <= side for middle, side in zip(camera.center, camera.size, strict=True)):
+        raise InputError(f"{name} has its centre at {camera.center[0]:g}, {camera.center[1]:g}, outside its picture; correct the file")
+    low, high = FIELD_OF_VIEW
+    if not low <= view_of_camera(camera) <= high:
+        raise InputError(f"{name} sees {view_of_camera(camera):.3g} degrees; its field of view must be {low:g} to {high:g} degrees")
+    focal, center = (tuple(value * factor for value, factor in zip(pair, scale, strict=True)) for pair in (camera.focal, camera.center))
+    return replace(camera, size=tuple(size), focal=focal, center=center)
 
 
 @functools.cache

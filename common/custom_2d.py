@@ -54,7 +54,7 @@ def read_custom_2d(path: str | Path, video: str | None = None) -> CustomVideo:
     path = Path(path)
     positions, metadata = read_mapping(path, "positions_2d"), read_mapping(path, "metadata")
     layout = metadata.get("layout_name")
-    if layout not in LAYOUTS:
+    if not isinstance(layout, str) or layout not in LAYOUTS:
         raise InputError(f"{path}: metadata layout_name is {shown(layout)}, not {' or '.join(LAYOUTS)}; give joints of one of these")
     name = _choose(path, list(positions), video)
     where = f"{path}: video {shown(name)}"

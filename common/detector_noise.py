@@ -1,15 +1,19 @@
-"""True pixels -> pixels and scores as a 2D detector would give them.
+"""The errors of a 2D detector, fitted to a real one's residuals; time is the second axis of everything.
 
-The sizes are those of a real detector's residuals, in units of the person's height in the picture: an error that stays
-through the clip, one that drifts, one that is new in every frame; now and then a joint far off, or left and right swapped.
+In units of the person's height in the picture: an error that stays through the clip, one that drifts, one that is new in every
+frame; now and then a joint far off, or left and right swapped.
 """
 
 from __future__ import annotations
 
 import hashlib
+import math
 
 import numpy as np
+import torch
+from torch import Tensor
 
+from common.draw import Draw
 from common.skeleton import H36M
 
 # Standard deviations per picture axis, in units of the person's height in the picture.
@@ -26,8 +30,9 @@ OUTLIER_RATE, OUTLIER_SECONDS, OUTLIER_DISTANCE = 0.03, (0.04, 0.3), (0.08, 0.35
 SWAP_RATE, SWAP_SECONDS = 0.03, (0.04, 0.25)
 SWAP_GROUPS = ((1, 2, 3, 4, 5, 6), (11, 12, 13, 14, 15, 16))  # the legs, the arms
 
-# The score is 1 at no error and falls by 1/e at this error (heights).
-SCORE_DISTANCE = 0.15
+# The score falls from 1 by this for an error of a height, and this much of it is chance.
+SCORE_FALL, SCORE_CHANCE = 5.0, 0.04
+LEAST_SCORE = 0.05
 
 
 def named_generator(seed: int, *names: str) -> np.random.Generator:
@@ -42,29 +47,84 @@ def person_height(pixels: np.ndarray) -> float:
     return float(np.median(sides.max(axis=1)))
 
 
-def drifting(noise: np.ndarray, correlation: float) -> np.ndarray:
-    """White noise (L, ...) of unit variance -> stationary AR(1) noise of unit variance along the first axis; in place."""
-    noise[1:] *= np.sqrt(1 - correlation**2)
-    # The sum over the past of correlation^k * noise[t - k], doubling how far back it reaches: log2(L) steps.
+def drifting(white: Tensor, correlation: float) -> Tensor:
+    """White noise (B, F, ...) of unit variance -> stationary AR(1) noise of unit variance along time."""
+    noise = torch.cat([white[:, :1], white[:, 1:] * math.sqrt(1 - correlation**2)], dim=1)
+    # The sum over the past of correlation^k * noise[t - k], doubling how far back it reaches: log2(F) steps.
     reach = 1
-    while reach < len(noise):
-        noise[reach:] += correlation**reach * noise[:-reach]
+    while reach < noise.shape[1]:
+        noise = torch.cat([noise[:, :reach], noise[:, reach:] + correlation**reach * noise[:, :-reach]], dim=1)
         reach *= 2
     return noise
 
 
-def residual(shape: tuple[int, ...], fps: float, rng: np.random.Generator) -> np.ndarray:
-    """Bias + drift + white error of shape (L, ..., J, 2), in units of the person's height in the picture."""
-    correlation = CORRELATION ** (REFERENCE_FPS / fps)
-    bias = BIAS * rng.standard_normal((1, *shape[1:]))
-    return bias + DRIFT * drifting(rng.standard_normal(shape), correlation) + WHITE * rng.standard_normal(shape)
+def residual(shape: tuple[int, int, int, int], fps: float, draw: Draw) -> Tensor:
+    """Bias + drift + white error of shape (B, F, 17, 2), heights."""
+    count, _, joints, axes = shape
+    drift = drifting(draw.normal(*shape), CORRELATION ** (REFERENCE_FPS / fps))
+    return BIAS * draw.normal(count, 1, joints, axes) + DRIFT * drift + WHITE * draw.normal(*shape)
 
 
-def spells(length: int, rate: float, seconds: tuple[float, float], fps: float, rng: np.random.Generator) -> list[slice]:
-    """Random spells of frames within a clip of `length` frames: `rate` of them per second, each lasting `seconds` (from, to)."""
-    starts = rng.integers(0, length, rng.poisson(rate * length / fps))
-    frames = np.maximum(np.rint(rng.uniform(*seconds, len(starts)) * fps), 1).astype(int)
-    return [slice(start, start + count) for start, count in zip(starts, frames, strict=True)]
+def outliers(shape: tuple[int, int, int], fps: float, draw: Draw) -> Tensor:
+    """How far joints (B, F, 17) that are far off are away -> (B, F, 17, 2), heights."""
+    count, frames, joints = shape
+    total = torch.zeros(*shape, 2, device=draw.device)
+    for chance in turns(OUTLIER_RATE, frames / fps):
+        far = spells(chance, OUTLIER_SECONDS, frames, fps, draw, count, joints)  # (B, F, 17)
+        angle, away = draw.uniform(0, 2 * math.pi, count, joints), draw.uniform(*OUTLIER_DISTANCE, count, joints)
+        offset = away[..., None] * torch.stack([angle.cos(), angle.sin()], dim=-1)  # (B, 17, 2)
+        total = total + far[..., None] * offset[:, None]
+    return total
+
+
+def swaps(frames: int, fps: float, draw: Draw, count: int) -> Tensor:
+    """Which joints are taken for their twins for a moment (count, F, 17)."""
+    swapped = torch.zeros(count, frames, 17, dtype=torch.bool, device=draw.device)
+    for group in SWAP_GROUPS:
+        for chance in turns(SWAP_RATE, frames / fps):
+            swapped[..., list(group)] ^= spells(chance, SWAP_SECONDS, frames, fps, draw, count)[..., None]
+    return swapped
+
+
+def score(error: Tensor, draw: Draw) -> Tensor:
+    """The scores (B, F, 17) of joints with errors (B, F, 17, 2), heights; 1 is the most, some come out above it."""
+    distance = error.norm(dim=-1)
+    return 1 - SCORE_FALL * distance + SCORE_CHANCE * draw.normal(*distance.shape)
+
+
+def chance_of(rate: float, seconds: float) -> float:
+    """How probable it is that something which comes `rate` times a second comes within `seconds`."""
+    return 1 - math.exp(-rate * seconds)
+
+
+def turns(rate: float, seconds: float) -> list[float]:
+    """The chances of spells, drawn one after the other, that make `rate` of them a second within `seconds`; one for short clips."""
+    count = max(1, math.ceil(4 * rate * seconds))
+    return [chance_of(rate, seconds / count)] * count
+
+
+def bounds(chance: float, seconds: tuple[float, float], frames: int, fps: float, draw: Draw, *shape: int) -> tuple[Tensor, Tensor]:
+    """First and last + 1 frame (B, 1, ...) of a spell of so many seconds for each of `shape` (B, ...); after the last frame where,
+    against `chance`, there is none."""
+    long = (draw.uniform(*seconds, *shape) * fps).clamp(min=1)
+    start = draw.uniform(0, 1, *shape) * (frames + long) - long
+    start = torch.where(draw.chance(chance, *shape), start, frames + 1.0)
+    return start[:, None], (start + long)[:, None]
+
+
+def spells(chance: float, seconds: tuple[float, float], frames: int, fps: float, draw: Draw, *shape: int) -> Tensor:
+    """With `chance`, a spell of so many seconds somewhere within `frames` for each of `shape` (B, ...) -> bool (B, F, ...)."""
+    start, end = bounds(chance, seconds, frames, fps, draw, *shape)
+    time = torch.arange(frames, device=draw.device).view(1, -1, *[1] * (len(shape) - 1))
+    return (time >= start) & (time < end)
+
+
+def soft_spells(chance: float, seconds: tuple[float, float], frames: int, fps: float, draw: Draw, *shape: int) -> Tensor:
+    """`spells` that come and go within some frames: from 0 to 1 (B, F, ...)."""
+    start, end = bounds(chance, seconds, frames, fps, draw, *shape)
+    time = torch.arange(frames, device=draw.device).view(1, -1, *[1] * (len(shape) - 1))
+    ramp = draw.uniform(0.3, 4.0, *shape)[:, None]
+    return (torch.minimum(time - start, end - 1 - time) / ramp + 1).clamp(0, 1)
 
 
 def detector_like(pixels: np.ndarray, rng: np.random.Generator, fps: float = 50.0) -> np.ndarray:
@@ -72,20 +132,11 @@ def detector_like(pixels: np.ndarray, rng: np.random.Generator, fps: float = 50.
 
     All errors scale with `person_height`. `rng` is the only source of chance: the same generator gives the same result.
     """
-    pixels = np.asarray(pixels, dtype=np.float64)
-    length, joints, _ = pixels.shape
-    height = person_height(pixels)
-    seen = pixels.copy()
-    mirrored = np.array(H36M.mirrored)
-    for group in SWAP_GROUPS:
-        for frames in spells(length, SWAP_RATE, SWAP_SECONDS, fps, rng):
-            seen[frames, group] = pixels[frames, mirrored[list(group)]]
-    seen += height * residual(pixels.shape, fps, rng)
-    for joint in range(joints):
-        for frames in spells(length, OUTLIER_RATE, OUTLIER_SECONDS, fps, rng):
-            angle = rng.uniform(0, 2 * np.pi)
-            seen[frames, joint] += height * rng.uniform(*OUTLIER_DISTANCE) * np.array([np.cos(angle), np.sin(angle)])
-    error = np.linalg.norm(seen - pixels, axis=-1) / max(height, 1e-9)  # (L, 17)
-    # A detector's score is no exact measure of its error: a tenth of it is chance.
-    score = np.exp(-error / SCORE_DISTANCE) * rng.uniform(0.9, 1.0, error.shape)
-    return np.concatenate([seen, score[..., None]], axis=-1).astype(np.float32)  # (L, 17, 3)
+    draw = Draw([int(rng.integers(2**63))])
+    true = torch.from_numpy(np.asarray(pixels, dtype=np.float32))[None]  # (1, L, 17, 2)
+    frames = true.shape[1]
+    seen = torch.where(swaps(frames, fps, draw, 1)[..., None], true[:, :, list(H36M.mirrored)], true)
+    height = max(person_height(pixels), 1e-6)
+    seen = seen + height * (residual(tuple(true.shape), fps, draw) + outliers((1, frames, 17), fps, draw))
+    scores = score((seen - true) / height, draw).clamp(LEAST_SCORE, 1)
+    return torch.cat([seen, scores[..., None]], dim=-1)[0].numpy()  # (L, 17, 3)

@@ -30,8 +30,8 @@ from common.recipes import RECIPES, Recipe, cosine, next_learning_rate, prepare,
 from common.report import curves, score_table
 from common.run_file import Progress, Run, random_state, read_run, run_file, write_run
 from common.skeleton import H36M
-from common.wild import WildDataset
-from common.world_motion import read_world_motion
+from common.wild import Wild, WildDataset
+from common.world_motion import read_world_motion, split_of
 from model import PoseTransformer, create_model, model_sizes
 from model.complexity import count_parameters, gflops
 from model.flags import size_flags
@@ -121,7 +121,7 @@ def _run(recipe: Recipe, default_model: str, argv: list[str] | None, held: conte
         job.finish(job.evaluate(model))
     elif recipe.normaliser:
         prepare(model, recipe, fresh=not (checkpoint or resumed))
-        job.train(_wild_dataset(args, test_data, model, normaliser), folder, resumed)
+        job.train(_wild_dataset(args, test_data, model, normaliser, compute.device), folder, resumed)
     else:
         if normaliser.per_window:
             raise InputError(f"{checkpoint.path}: in-the-wild weights are trained further with --recipe wild; add it")
@@ -308,11 +308,14 @@ class _Job:
     ) -> None:
         """The batches of an epoch that are not done yet."""
         args, recipe = self.args, self.recipe
-        if isinstance(train_set, WildDataset):
+        wild = isinstance(train_set, WildDataset)
+        if wild:
             train_set.epoch = progress.epoch
         order = BatchOrder(len(train_set), args.batch_size, args.seed, progress.epoch, progress.step)
         steps = progress.step + len(order)  # of an epoch
-        batches = self.until_signal(loader(train_set, order, args.workers, self.compute.device))
+        here = wild and train_set.device.type != "cpu"  # drawn where it is used
+        batches = map(train_set.__getitem__, order) if here else loader(train_set, order, args.workers, self.compute.device)
+        batches = self.until_signal(batches)
         with tqdm(
             total=len(order) + progress.step, initial=progress.step, desc=f"epoch {progress.epoch}", unit="batch", disable=None, leave=False
         ) as bar:
@@ -421,7 +424,7 @@ def _normaliser(args: Namespace, recipe: Recipe, model: PoseTransformer, checkpo
     return normaliser if normaliser.per_window else own
 
 
-def _wild_dataset(args: Namespace, test_data: Data, model: PoseTransformer, normaliser: Normaliser) -> WildDataset:
+def _wild_dataset(args: Namespace, test_data: Data, model: PoseTransformer, normaliser: Normaliser, device: torch.device) -> WildDataset:
     if model.joints != H36M.joints:
         raise InputError(f"--recipe wild is for {H36M.joints} joints, but the model has {model.joints}; see --n_joints")
     path = Path(args.root_path) / f"motion_{args.motion}.npz"
@@ -431,8 +434,16 @@ def _wild_dataset(args: Namespace, test_data: Data, model: PoseTransformer, norm
     both = sorted({clip.subject for clip in clips} & {sequence.subject for sequence in test_data.sequences})
     if both:
         raise InputError(f"{path}: subject {', '.join(both)} would be trained on and is in the test set of --dataset {args.dataset}")
+    kept = sorted({clip.name for clip in clips if split_of(clip.name, clip.subject) == "test"})
+    if kept:
+        raise InputError(
+            f"{path}: clip {kept[0]} would be trained on, but its person or collection is kept for testing "
+            "(HELD_OUT in common/world_motion.py); give it the split test, or people of your own other names"
+        )
     print(f"training motion: {len(clips)} clips, {sum(map(len, clips)) / fps / 60:.1f} minutes. {source}")
-    return WildDataset(clips, fps, normaliser, model.frames, args.stride, args.seed)
+    wild = Wild().without(name for name in args.without.split(",") if name)
+    device = device if device.type == "cuda" and args.workers == 0 else torch.device("cpu")
+    return WildDataset(clips, fps, normaliser, model.frames, args.stride, args.seed, wild, device)
 
 
 def _read(args: Namespace, split: str, model: PoseTransformer) -> Data:

@@ -14,11 +14,12 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
+from common.camera import Camera, camera_for, camera_of_view
 from common.checkpoint import load_weights, read_checkpoint, shipped_checkpoint
 from common.engine import CHANGE_ERRORS, POSITION_ERRORS, Scores, all_frames, centre_rows, predict, root_relative
 from common.errors import InputError
 from common.metrics import ErrorTable, change_error
-from common.normalise import Normaliser
+from common.normalise import FOCAL, Normaliser
 from common.sequences import PoseSequence
 from common.skeleton import H36M
 from common.windows import catmull_rom, window_bounds
@@ -91,13 +92,16 @@ class Lifter:
         size: tuple[float, float],
         fps: float = 50.0,
         height: float | None = None,
+        fov: float | Camera | None = None,
     ) -> np.ndarray:
         """Lift a clip: (T, 17, 2 or 3) -> (T, 17, 3) float32.
 
         pose_2d: the Human3.6M joints (`skeleton.H36M`) of one person, any T >= 1; x and y in pixels (x right, y down) and the
         detector's score, <= 0 where a joint was not found, 1 for all where it is left out. size: (width, height) of the picture in
         pixels. fps: frames per second of the clip. height: how tall the person is in metres, along the bones from ankle to crown;
-        None: as the normaliser says.
+        None: as the normaliser says. fov: what the camera sees over the larger side of the picture, degrees; or the camera, of which
+        focal length and centre count; None: the normaliser's assumption, 53 degrees. It turns the poses from the line of sight to
+        the camera's axes, and is without effect for a normaliser that is told the place in the picture (`Normaliser.turn`).
 
         Returns metres in camera axes (x right, y down, z forward), relative to joint 0, which is exactly 0. The same input gives
         the same output; the model is left in the mode (training or not) that it was in.
@@ -108,13 +112,13 @@ class Lifter:
         size = _read_size(size)
         if not (_is_number(fps) and 1 <= fps < math.inf):
             raise InputError(f"fps is {fps!r}; it must be the clip's frames per second, a number of 1 or more")
-        scale = self._scale(height)
+        scale, lens = self._scale(height), _read_lens(fov, size)
         frames = len(clip)
         resampled = abs(fps / self.normaliser.fps - 1) > SAME_RATE
         if resampled and frames > 1:
             # At least two, so that what moves is seen to move; the ends stay where they are and the rate gives way a little.
             clip = resample_2d(clip, max(2, round((frames - 1) * self.normaliser.fps / fps) + 1))
-        pose = self._lift(clip, size)  # (N, J, 3)
+        pose = self._lift(clip, size, lens)  # (N, J, 3)
         if resampled:
             pose = resample_3d(pose, frames)
         pose = (pose * scale).astype(np.float32)
@@ -141,8 +145,11 @@ class Lifter:
         count = math.ceil((length - frames) / step) + 1
         return np.rint(np.linspace(0, length - frames, count)).astype(np.int64)
 
-    def _lift(self, clip: np.ndarray, size: tuple[float, float]) -> np.ndarray:
-        """A clip (N, J, 3), pixels and score, at the model's frame rate -> poses (N, J, 3) metres, float64."""
+    def _lift(self, clip: np.ndarray, size: tuple[float, float], lens: tuple[float, tuple[float, float] | None]) -> np.ndarray:
+        """A clip (N, J, 3), pixels and score, at the model's frame rate -> poses (N, J, 3) metres, float64.
+
+        lens: focal length and centre as `Normaliser.turn` takes them.
+        """
         length, frames, centre = len(clip), self.model.frames, self.model.frames // 2
         weight = np.sin(np.pi * (np.arange(frames) + 0.5) / frames) ** 2  # (F,), above 0; opens and closes without a step
         total, weights = np.zeros((length, self.model.joints, 3)), np.zeros((length, 1, 1))
@@ -153,7 +160,7 @@ class Lifter:
                 rows = np.clip(start[:, None] + np.arange(frames), 0, length - 1)  # (B, F): edges repeat the edge frame
                 windows = clip[rows]  # (B, F, J, 3)
                 normalised = torch.from_numpy(self.normaliser.apply(windows, size)).to(self.device)  # (B, F, J, in_channels)
-                turn = self.normaliser.turn(windows, size)[:, None]  # (B, 1, 3, 3)
+                turn = self.normaliser.turn(windows, size, *lens)[:, None]  # (B, 1, 3, 3)
                 prediction = predict(self.model, normalised, H36M.mirrored if self.flip else None)
                 pose = prediction.pose
                 if self.centre_only:
@@ -272,6 +279,14 @@ def _read_size(size: Sequence[float]) -> tuple[float, float]:
     if len(numbers) != 2 or not all(_is_number(side) and 0 < side < math.inf for side in numbers):
         raise InputError(f"size is {size!r}; it must be (width, height) of the picture in pixels, two numbers above 0")
     return float(numbers[0]), float(numbers[1])
+
+
+def _read_lens(fov: float | Camera | None, size: tuple[float, float]) -> tuple[float, tuple[float, float] | None]:
+    """The focal length in larger sides of the picture, and where the axis meets it in pixels (None: in the middle)."""
+    if fov is None:
+        return FOCAL, None
+    camera = camera_for(fov, size) if isinstance(fov, Camera) else camera_of_view(fov, size)
+    return sum(camera.focal) / 2 / max(size), camera.center
 
 
 def _is_number(value: object) -> bool:

@@ -60,18 +60,26 @@ class Normaliser:
             xy = np.where(score > 0, xy - centre[..., None, None, :], 0) / np.where(side > 0, side, 1)[..., None, None, None]
         return (xy if self.in_channels == 2 else np.concatenate([xy, score], axis=-1)).astype(np.float32)
 
-    def turn(self, pose_2d: np.ndarray, size: np.ndarray | tuple[int, int], focal: np.ndarray | float = FOCAL) -> np.ndarray:
+    def turn(
+        self,
+        pose_2d: np.ndarray,
+        size: np.ndarray | tuple[int, int],
+        focal: np.ndarray | float = FOCAL,
+        center: np.ndarray | tuple[float, float] | None = None,
+    ) -> np.ndarray:
         """The rotation from the axes of the model's poses to the camera's axes -> (..., 3, 3), for windows as `apply` takes them.
 
         Of kind "box" the model sees the person as if in the middle of the picture: its z axis is the line of sight to the box's
         centre. How far that is from the camera's axis, the focal length tells (in larger sides of the picture); most videos
-        do not say theirs, and FOCAL is assumed. Other kinds, and windows without a person: no rotation.
+        do not say theirs, and FOCAL is assumed. center: where the camera's axis meets the picture, pixels; None: in its middle.
+        Other kinds, and windows without a person: no rotation.
         """
         if self.kind != "box":
             return np.broadcast_to(np.eye(3), (*pose_2d.shape[:-3], 3, 3))
         size = np.asarray(size, dtype=np.float64)  # (2,) or (..., 2)
         centre, side = box_of(pose_2d)
-        offset = np.where(side[..., None] > 0, centre - size / 2, 0) / (size.max(axis=-1) * focal)[..., None]  # (..., 2)
+        axis = size / 2 if center is None else np.asarray(center, dtype=np.float64)  # (2,) or (..., 2)
+        offset = np.where(side[..., None] > 0, centre - axis, 0) / (size.max(axis=-1) * focal)[..., None]  # (..., 2)
         return sight(np.concatenate([offset, np.ones_like(offset[..., :1])], axis=-1))
 
     def invert(self, normalised: np.ndarray, size: tuple[int, int], box: tuple[np.ndarray, np.ndarray] | None = None) -> np.ndarray:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from common.errors import InputError
+from common.schema import shown
 from dataset.mocap import chain, read_numbers, read_text
 
 INCH = 0.0254
@@ -52,7 +53,7 @@ def read_asf(path: str | Path) -> AsfSkeleton:
     root = {words[0]: words[1:] for words in sections["root"]}
     channels = tuple(word.upper() for word in root.get("order", ()))
     if sorted(channels) != ["RX", "RY", "RZ", "TX", "TY", "TZ"]:
-        raise InputError(f"{path}: root order is {' '.join(channels)!r}, not TX TY TZ RX RY RZ in some order; download the file again")
+        raise InputError(f"{path}: root order is {shown(' '.join(channels))}, not TX TY TZ RX RY RZ in some order; download the file again")
     for field in ("position", "orientation"):
         if np.any(read_numbers(path, f"root {field}", root.get(field, ()), 3)):
             raise InputError(f"{path}: root {field} is not 0 0 0, which no CMU skeleton has; leave this subject out")
@@ -60,10 +61,10 @@ def read_asf(path: str | Path) -> AsfSkeleton:
     bones: dict[str, Bone] = {}
     for parent, *children in sections["hierarchy"]:
         if children and parent != "root" and parent not in bones:
-            raise InputError(f"{path}: hierarchy names the children of {parent!r} before {parent!r} itself; download the file again")
+            raise InputError(f"{path}: hierarchy names the children of {shown(parent)} before that bone itself; download the file again")
         for name in children:
             if name not in described or name in bones:
-                raise InputError(f"{path}: hierarchy names bone {name!r}, which is not in bonedata exactly once; download the file again")
+                raise InputError(f"{path}: hierarchy names bone {shown(name)}, not exactly once in bonedata; download the file again")
             bones[name] = Bone(parent, *described[name])
     missing = [name for name in (*ASF_LIMBS.values(), *ASF_TRUNK) if name not in bones]
     if missing:
@@ -87,7 +88,7 @@ def read_amc(path: str | Path, skeleton: AsfSkeleton) -> dict[str, np.ndarray]:
         elif len(words) == 1 and words[0].isdigit():
             frames.append({})
         elif not frames or len(words) - 1 != width.get(words[0]):
-            raise InputError(f"{path}: line {row}: {line.strip()[:40]!r} does not fit the skeleton; download .amc and .asf again")
+            raise InputError(f"{path}: line {row}: {shown(line.strip(), 40)} does not fit the skeleton; download .amc and .asf again")
         else:
             frames[-1][words[0]] = words[1:]
     if not frames:
@@ -95,7 +96,7 @@ def read_amc(path: str | Path, skeleton: AsfSkeleton) -> dict[str, np.ndarray]:
     for row, frame in enumerate(frames, 1):
         missing = width.keys() - frame.keys()
         if missing:
-            raise InputError(f"{path}: frame {row} lacks {min(missing)!r}, the file is cut short or damaged; download it again")
+            raise InputError(f"{path}: frame {row} lacks {shown(min(missing))}, the file is cut short or damaged; download it again")
     return {name: read_numbers(path, name, [frame[name] for frame in frames]) for name in width}
 
 
@@ -132,7 +133,7 @@ def read_asf_amc(asf: str | Path, amc: str | Path) -> np.ndarray:
 def _axes(path: Path, field: str, text: str) -> str:
     axes = text.lower()
     if sorted(axes) != ["x", "y", "z"]:
-        raise InputError(f"{path}: {field} {text!r} is no order of X, Y and Z; download the file again")
+        raise InputError(f"{path}: {field} {shown(text)} is no order of X, Y and Z; download the file again")
     return axes
 
 
@@ -161,7 +162,7 @@ def _asf_units(path: Path, sections: dict[str, list[list[str]]]) -> tuple[float,
         raise InputError(f"{path}: units length is {length:g}, not above 0; download the file again")
     angle = units.get("angle", ["deg"])
     if angle not in (["deg"], ["rad"]):
-        raise InputError(f"{path}: units angle is {' '.join(angle)!r}, not deg or rad; download the file again")
+        raise InputError(f"{path}: units angle is {shown(' '.join(angle))}, not deg or rad; download the file again")
     return INCH / length, 1.0 if angle == ["deg"] else 180 / np.pi
 
 
@@ -176,14 +177,14 @@ def _asf_bones(path: Path, lines: list[list[str]], unit: float, degree: float) -
             block.setdefault(key, values)
         else:
             name = " ".join(block.get("name", ["without a name"]))
-            direction = read_numbers(path, f"bone {name}, direction", block.get("direction", ()), 3)
-            length = read_numbers(path, f"bone {name}, length", block.get("length", ()), 1)
+            direction = read_numbers(path, f"bone {shown(name)}, direction", block.get("direction", ()), 3)
+            length = read_numbers(path, f"bone {shown(name)}, length", block.get("length", ()), 1)
             axis = block.get("axis", [])
-            angles = read_numbers(path, f"bone {name}, axis", axis[:3], 3) * degree
-            order = _axes(path, f"bone {name}, axis", "".join(axis[3:]))
+            angles = read_numbers(path, f"bone {shown(name)}, axis", axis[:3], 3) * degree
+            order = _axes(path, f"bone {shown(name)}, axis", "".join(axis[3:]))
             dof = [word.lower() for word in block.get("dof", [])]
             if not set(dof) <= {"rx", "ry", "rz"}:
-                raise InputError(f"{path}: bone {name}, dof {' '.join(dof)!r} has more than rx, ry, rz; leave this subject out")
+                raise InputError(f"{path}: bone {shown(name)}, dof {shown(' '.join(dof))} has more than rx, ry, rz; leave this subject out")
             # The three numbers are about x, y and z; the order says which of them is applied first, so it is the last factor.
             axes = chain(order[::-1], angles[["xyz".index(a) for a in order[::-1]]])  # (3, 3)
             bones[name] = (direction * length * unit, axes, "".join(word[1] for word in dof))

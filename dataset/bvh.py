@@ -1,4 +1,4 @@
-"""BVH motion capture: any file as joints, channels and places; one of the "Daz" conversion of CMU's -> the 17 joints."""
+"""BVH motion capture: any file as joints, channels and places. rigs.py makes the 17 joints of it."""
 
 from __future__ import annotations
 
@@ -12,19 +12,6 @@ import numpy as np
 from common.errors import InputError
 from common.schema import shown
 from dataset.mocap import chain, read_numbers, read_text
-
-BVH_UNIT = 0.01
-# These joints are joints of ours as they stand.
-BVH_LIMBS = {
-    1: "rThigh", 2: "rShin", 3: "rFoot", 4: "lThigh", 5: "lShin", 6: "lFoot",
-    11: "lShldr", 12: "lForeArm", 13: "lHand", 14: "rShldr", 15: "rForeArm", 16: "rHand",
-}  # fmt: skip
-BVH_TRUNK = ("abdomen", "chest", "neck", "head")
-# From the BVH head joint, in the axes of the skull (x left, y up, z forward), metres.
-BVH_NOSE = np.array([0.0, 0.04, 0.035])
-BVH_CROWN = np.array([0.0, 0.155, 0.01])
-# The skull's axes against the head joint's: angles about z, x, y in degrees, fitted to CMU clips on these 17 joints.
-BVH_SKULL = (-9.77, 34.18, 14.08)
 
 _MOTION = re.compile(r"\sMOTION\s+Frames\s*:\s*(\S+)\s+Frame\s*Time\s*:\s*(\S+)", re.IGNORECASE)
 _JOINTS = ("ROOT", "JOINT", "END", "ENDSITE")
@@ -67,34 +54,6 @@ def read_bvh_file(path: str | Path) -> tuple[list[BvhJoint], np.ndarray, float]:
         )
     # Frame times are written with few digits: 0.00833333 means 120 Hz.
     return joints, values.reshape(int(count), width), round(1 / seconds, 2)  # (T, C)
-
-
-def read_bvh(path: str | Path) -> tuple[np.ndarray, float]:
-    """A clip of the "Daz" BVH conversion -> its 17 joints (T, 17, 3), metres, world with y up, and its frames per second.
-
-    The first frame, a T-pose, is dropped. Raises InputError where the file is missing, damaged, or lacks a joint.
-    """
-    path = Path(path)
-    joints, values, fps = read_bvh_file(path)
-    missing = {*BVH_LIMBS.values(), *BVH_TRUNK} - {joint.name for joint in joints}
-    if missing:
-        raise InputError(f'{path}: has no joint {min(missing)!r}; give a file with the joint names of the "Daz" BVH conversion')
-    if len(values) < 2:
-        raise InputError(f"{path}: holds no frame after the T-pose; leave it out")
-    place, turn = bvh_forward_kinematics(joints, values[1:])
-    number = {joint.name: i for i, joint in enumerate(joints)}
-    abdomen, chest, neck, head = (place[number[name]] * BVH_UNIT for name in BVH_TRUNK)
-
-    poses = np.empty((len(head), 17, 3))
-    for joint, name in BVH_LIMBS.items():
-        poses[:, joint] = place[number[name]] * BVH_UNIT
-    poses[:, 0] = (poses[:, 1] + poses[:, 4]) / 2
-    poses[:, 7] = (abdomen + chest) / 2
-    poses[:, 8] = (neck + (poses[:, 11] + poses[:, 14]) / 2) / 2
-    skull = turn[number["head"]] @ chain("zxy", BVH_SKULL)  # (T, 3, 3)
-    poses[:, 9] = head + skull @ BVH_NOSE
-    poses[:, 10] = head + skull @ BVH_CROWN
-    return poses, fps
 
 
 def bvh_forward_kinematics(joints: list[BvhJoint], values: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray]]:

@@ -1,10 +1,8 @@
-"""CMU motion capture -> the project's motion formats, in two files beside each other.
+"""CMU motion capture, seen by the four Human3.6M cameras -> data_cmu.npz (common/motion_file.py), with true and detector-like pixels.
 
     python dataset/prepare_cmu.py --input FOLDER
 
-data_cmu.npz (common/motion_file.py): seen by the four Human3.6M cameras, with true and detector-like pixels.
-motion_cmu.npz (common/world_motion.py): the clips whole and in the world, for training that draws its own cameras.
-
+For training that draws its own cameras (--recipe wild), see prepare_motion.py.
 FOLDER holds files of mocap.cs.cmu.edu (SUBJECT.asf and SUBJECT_TRIAL.amc) and, or, SUBJECT_TRIAL.bvh of the "Daz" conversion.
 """
 
@@ -17,7 +15,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import argparse
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 from tqdm import tqdm
@@ -27,113 +24,13 @@ from common.camera import h36m_cameras, project, world_to_camera
 from common.detector_noise import detector_like, named_generator
 from common.errors import InputError, exit_on_input_error
 from common.motion_file import write_motion_file
-from common.npz import open_npz
-from common.schema import FLOAT, MOST_METRES, TEXT, WHOLE, Field
-from common.world_motion import WorldClip, write_world_motion
-from dataset.asf_amc import read_asf_amc
-from dataset.bvh import read_bvh
-from dataset.mocap import resample
+from common.world_motion import split_of
+from dataset.clips import ACTIONS, AMC_FPS, CREDIT, FPS, SHORTEST, Clip, cleaned, read_clips
 
-CREDIT = "the data used in this project was obtained from mocap.cs.cmu.edu; the database was created with funding from NSF EIA-0196217."
 SOURCE = f"CMU motion capture on 17 joints, seen by simulated Human3.6M cameras: {CREDIT}"
-WORLD_SOURCE = f"CMU motion capture on 17 joints: {CREDIT}"
-FPS = 50.0
-AMC_FPS = 120.0
-ACTIONS = {
-    "01": "Playground", "02": "Various", "03": "Uneven terrain", "05": "Dance", "06": "Basketball", "07": "Walk", "08": "Walk",
-    "09": "Run", "10": "Soccer", "11": "Soccer", "12": "Tai chi", "13": "Everyday", "14": "Everyday",
-}  # fmt: skip
-TEST_SUBJECTS = ("03", "09", "11", "12", "14")
 SETUPS = {"train": ("S1", "S5", "S6", "S7", "S8"), "test": ("S9", "S11")}
 
 STUDIO_RADIUS = 2.5  # metres: the root stays this near to the studio's origin
-SHORTEST = 25  # frames
-SETTLING = 3  # frames at 50 Hz: so long the BVH conversion takes from its T-pose to the motion
-
-
-READY = {
-    "clips": Field(TEXT, ("clips",)),
-    "source": Field(TEXT, ("clips",), choices=("amc", "bvh")),
-    "lengths": Field(WHOLE, ("clips",), least=1),
-    "root": Field(FLOAT, ("total", 3), -MOST_METRES, MOST_METRES),
-    "relative": Field(FLOAT, ("total", 16, 3), -MOST_METRES, MOST_METRES),
-}
-"""Clips that are already on the 17 joints, one after the other; relative: joints 1 to 16 minus the root."""
-
-
-# Reading ---------------------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Clip:
-    """A clip at 50 Hz: poses (T, 17, 3), metres, world with y up; source is the kind of file it came from, "amc" or "bvh"."""
-
-    poses: np.ndarray
-    source: str
-
-
-def read_folder(folder: str | Path, amc_fps: float = AMC_FPS) -> dict[str, Clip]:
-    """Every clip under `folder` by its name, sorted by name.
-
-    Where a clip is there as .amc and as .bvh, the .amc is read: it is true to the person's own bones. Raises InputError where
-    there is no such folder or no clip in it, where a clip is there twice, and where a file cannot be used.
-    """
-    folder = Path(folder)
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in (".asf", ".amc", ".bvh") and path.is_file())
-    found: dict[str, dict[str, Path]] = {".asf": {}, ".amc": {}, ".bvh": {}}
-    for path in files:
-        other = found[path.suffix.lower()].setdefault(clip_name(path.stem), path)
-        if other != path:
-            raise InputError(f"{path}: the same clip or skeleton is also there as {other}; leave one of the two out")
-    chosen = dict(sorted((found[".bvh"] | found[".amc"]).items()))
-    if not chosen:
-        raise InputError(f"{folder}: holds no .amc or .bvh file; give --input the folder of the CMU motion files")
-    clips = {}
-    for name, path in tqdm(chosen.items(), desc="reading", unit="clip", disable=None):
-        if path.suffix.lower() == ".bvh":
-            poses, fps = read_bvh(path)
-        else:
-            asf = found[".asf"].get(subject_of(name))
-            if asf is None:
-                raise InputError(f"{path}: its skeleton {subject_of(name)}.asf is not under {folder}; download that file too")
-            poses, fps = read_asf_amc(asf, path), amc_fps
-        clips[name] = Clip(resample(poses, fps, FPS), path.suffix.lower()[1:])
-    return clips
-
-
-def read_ready(path: str | Path) -> dict[str, Clip]:
-    """Clips that are already on the 17 joints at 50 Hz, metres, world with y up, by their names, sorted by name.
-
-    The .npz holds clips (N,), source (N,) "amc" or "bvh", lengths (N,), root (total, 3) and relative (total, 16, 3), joints 1 to
-    16 minus the root. Raises InputError where it is missing, damaged, or its fields do not fit together.
-    """
-    path = Path(path)
-    layout = f"give an .npz with {', '.join(READY)}"
-    with open_npz(path, READY, make="give a file that is there", layout=layout) as field:
-        names, source, lengths = (field(name) for name in ("clips", "source", "lengths"))
-        field.fix_axis("total", sum(lengths.tolist()), "as field lengths adds up")
-        root, relative = field("root"), field("relative")
-    root = root.astype(np.float64)[:, None]  # (total, 1, 3)
-    poses = np.concatenate([root, root + relative], axis=1)  # (total, 17, 3)
-    parts = np.split(poses, np.cumsum(lengths)[:-1])
-    clips = {clip_name(str(name)): Clip(part, str(kind)) for name, part, kind in zip(names, parts, source, strict=True)}
-    if not clips or len(clips) != len(names):
-        raise InputError(f"{path}: field clips is empty or names a clip twice; make the file again")
-    return dict(sorted(clips.items()))
-
-
-def clip_name(stem: str) -> str:
-    """The name of a clip, or of a subject's skeleton, with the subject in two digits: "3_02" -> "03_02"."""
-    subject, separator, trial = stem.partition("_")
-    return (subject.zfill(2) if subject.isdigit() else subject) + separator + trial
-
-
-def subject_of(name: str) -> str:
-    """The subject of a clip: "03_02" -> "03"."""
-    return name.partition("_")[0]
-
-
-# Writing ---------------------------------------------------------------------------------------------------------------------
 
 
 def z_up(poses: np.ndarray) -> np.ndarray:
@@ -177,29 +74,6 @@ def _fits_studio(piece: np.ndarray) -> bool:
     return bool(np.linalg.norm(piece[:, 0, :2] - _floor_centre(piece)[:2], axis=-1).max() <= STUDIO_RADIUS)
 
 
-def settled(clip: Clip) -> np.ndarray:
-    """The poses (T, 17, 3) of a clip, without the frames in which a BVH clip leaves its T-pose."""
-    return clip.poses[SETTLING:] if clip.source == "bvh" else clip.poses
-
-
-def split_of(subject: str) -> str:
-    """The split of all clips of a subject, "train" or "test"."""
-    return "test" if subject in TEST_SUBJECTS else "train"
-
-
-def world_clips(clips: Mapping[str, Clip]) -> list[WorldClip]:
-    """Clips -> what `write_world_motion` takes, sorted by name: whole, where they were captured; those under SHORTEST left out.
-
-    AMC clips have the person's own bones; the BVH conversion brought everyone onto one skeleton.
-    """
-    world = []
-    for name, clip in sorted(clips.items()):
-        pose, subject = settled(clip).astype(np.float32), subject_of(name)
-        if len(pose) >= SHORTEST:
-            world.append(WorldClip(name, subject, split_of(subject), clip.source == "amc", pose))
-    return world
-
-
 def build_sequences(clips: Mapping[str, Clip], seed: int) -> dict[str, list]:
     """Clips -> the lists that `write_motion_file` takes, one entry per piece and camera; pose_2d under "gt" and "noisy".
 
@@ -208,11 +82,11 @@ def build_sequences(clips: Mapping[str, Clip], seed: int) -> dict[str, list]:
     columns: dict[str, list] = {name: [] for name in ("subject", "action", "camera", "split", "size", "pose_3d", "gt", "noisy")}
     turn = {"train": 0, "test": 0}
     for name in tqdm(sorted(clips), desc="projecting", unit="clip", disable=None):
-        subject = subject_of(name)
-        split = split_of(subject)
+        subject = clips[name].subject
+        split = split_of(name, subject)
         setup = SETUPS[split][turn[split] % len(SETUPS[split])]
         turn[split] += 1
-        for cut, piece in enumerate(studio_pieces(z_up(settled(clips[name])))):
+        for cut, piece in enumerate(studio_pieces(z_up(clips[name].poses))):
             for camera in h36m_cameras(setup):
                 pose_3d = world_to_camera(piece, camera).astype(np.float32)
                 truth = project(pose_3d.astype(np.float64), camera)
@@ -237,12 +111,6 @@ def _floor_centre(poses: np.ndarray) -> np.ndarray:
     return np.append((root.min(axis=0) + root.max(axis=0)) / 2, 0)
 
 
-def world_path(output: str | Path) -> Path:
-    """Where the clips in the world go, beside the motion file: data_cmu.npz -> motion_cmu.npz, cmu.npz -> motion_cmu.npz."""
-    output = Path(output)
-    return output.with_name("motion_" + output.name.removeprefix("data_"))
-
-
 def build_parser() -> argparse.ArgumentParser:
     """The flags."""
     parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -252,8 +120,7 @@ def build_parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     parser.add_argument(
         "--output", default=str(Path(__file__).resolve().parent / "data_cmu.npz"), metavar="FILE",
-        help="the motion file to write (default: dataset/data_cmu.npz of this repository); the clips in the world go beside it, "
-        "under its name with motion_ for data_",
+        help="the motion file to write (default: dataset/data_cmu.npz of this repository)",
     )  # fmt: skip
     parser.add_argument(
         "--amc_fps",
@@ -266,28 +133,18 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main() -> None:
-    """Read the clips, see them through the cameras, write both files and say what was written."""
+    """Read the clips, see them through the cameras, write the file and say what was written."""
     args = build_parser().parse_args()
-    path = Path(args.input)
-    if path.is_dir():
-        clips = read_folder(path, args.amc_fps)
-    elif path.suffix == ".npz" and path.is_file():
-        clips = read_ready(path)
-    else:
-        raise InputError(f"--input {path}: is neither a folder nor an .npz file; give the folder of the CMU motion files")
+    clips = cleaned(read_clips(args.input, args.amc_fps))
     columns = build_sequences(clips, args.seed)
     if not columns["pose_3d"]:
-        raise InputError(f"--input {path}: no clip has {SHORTEST} frames at {FPS:g} Hz; give longer clips")
+        raise InputError(f"--input {args.input}: no clip has {SHORTEST} frames at {FPS:g} Hz; give longer clips")
     keypoints = {name: columns.pop(name) for name in ("gt", "noisy")}
     write_motion_file(args.output, source=SOURCE, fps=FPS, pose_2d=keypoints, **columns)
     for split in SETUPS:
         lengths = [len(pose) for pose, of in zip(columns["pose_3d"], columns["split"], strict=True) if of == split]
         print(f"{split}: {len(lengths)} sequences, {sum(lengths)} frames, {sum(lengths) / FPS / 60:.1f} minutes")
     print(f"{len(clips)} clips, 4 cameras, {FPS:g} Hz: {args.output}")
-    world = world_clips(clips)
-    write_world_motion(world_path(args.output), source=WORLD_SOURCE, fps=FPS, clips=world)
-    minutes = sum(map(len, world)) / FPS / 60
-    print(f"in the world: {len(world)} clips, {minutes:.1f} minutes, {FPS:g} Hz: {world_path(args.output)}")
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from common.npz import open_npz
 from common.schema import FPS, MOST_PIXELS, NUMBER, SIZE, TEXT, Field, shown
 from common.skeleton import H36M
 from demo.convert import BLAZEPOSE_33, COCO_17, Conversion, convert
+from demo.track import patience
 
 
 class Detector(Protocol):
@@ -77,8 +78,12 @@ HEAVY_SOURCE = f"`npm pack @mediapipe/pose@0.5.1675469404` brings it as package/
 MARGIN = 1.25
 """The region's side over what the body reaches, as in the training of the landmark models."""
 FIND_EVERY = 0.2
-"""People who come into the picture are looked for this often, seconds, in one of the squares each time; while there is nobody, in
+"""People who come into the picture are looked for this often, seconds, in every square, one after the other; while there is nobody, in
 every picture and all squares, but those who are far off still only this often."""
+AROUND = 1.5
+"""Whoever was lost is looked for in a square that reaches so many sides of the region around where he or she was, and is now."""
+NEWS = 0.3
+"""The share that the last step has in the velocity of a person."""
 FORGET = 1.0
 """After a gap of so many seconds, or a step back, the people are looked for from the start."""
 OVERLAP = 0.2
@@ -125,9 +130,177 @@ node {
 class _Person(NamedTuple):
     points: np.ndarray  # (33, 3)
     region: Region  # where to look in the next picture
+    velocity: tuple[float, float] = (0.0, 0.0)  # of the region, pixels per second
+    first: float = 0.0  # when the person was found, seconds
+    last: float = 0.0  # when the person was last seen
+
+    def going_on(self, now: _Person, time: float) -> _Person:
+        """The same person as he or she is `now`, at `time`."""
+        seconds = max(time - self.last, 1e-3)
+        moved = ((now.region.x - self.region.x) / seconds, (now.region.y - self.region.y) / seconds)
+        velocity = ((1 - NEWS) * self.velocity[0] + NEWS * moved[0], (1 - NEWS) * self.velocity[1] + NEWS * moved[1])
+        return now._replace(velocity=velocity, first=self.first, last=time)
+
+    def doubles(self, others: list[_Person]) -> bool:
+        """Whether this is one of the others, as when two regions have slipped onto one person."""
+        apart = [np.linalg.norm(self.points[:, :2] - other.points[:, :2], axis=-1).mean() / other.region.side for other in others]
+        return min(apart, default=math.inf) <= DOUBLE
+
+    def heading(self, time: float) -> Region:
+        """Where the person should be by then."""
+        (x, y), seconds = self.velocity, time - self.last
+        return self.region._replace(x=self.region.x + x * seconds, y=self.region.y + y * seconds)
+
+    def error(self, now: _Person, time: float) -> float:
+        """How far somebody is from where this person should be, pixels."""
+        expected = self.heading(time)
+        return math.hypot(now.region.x - expected.x, now.region.y - expected.y)
+
+    def is_awaited(self, time: float, width: int, height: int) -> bool:
+        """Whether the person, who was lost, should still be in the picture, and is looked for there."""
+        x, y = self.heading(time)[:2]
+        return 0 <= x < width and 0 <= y < height and time - self.last <= patience(self.last - self.first)
+
+    def square(self, time: float, width: int, height: int) -> tuple[int, int, int, int]:
+        """The part (x, y, width, height) of a picture in which the person is looked for who was lost: from there to where he or she is
+        heading; of no size where that is outside."""
+        ahead, reach = self.heading(time), AROUND / 2 * self.region.side
+        left, right = (round(min(max(end, 0), width)) for end in _span(self.region.x, ahead.x, reach))
+        top, bottom = (round(min(max(end, 0), height)) for end in _span(self.region.y, ahead.y, reach))
+        return left, top, right - left, bottom - top
+
+    def is_at(self, newcomer: _Person, time: float) -> bool:
+        """Whether somebody who was found is where this person, who was lost, is looked for."""
+        ahead, reach = self.heading(time), AROUND / 2 * self.region.side
+        left, right = _span(self.region.x, ahead.x, reach)
+        top, bottom = _span(self.region.y, ahead.y, reach)
+        return left <= newcomer.region.x <= right and top <= newcomer.region.y <= bottom
 
 
-class MediaPipeDetector:
+def _span(first: float, second: float, reach: float) -> tuple[float, float]:
+    """What reaches so far beyond two numbers."""
+    return min(first, second) - reach, max(first, second) + reach
+
+
+def _follow(people: list[_Person], looks: list[Future[_Person | None]], time: float, others: list[_Person]) -> list[_Person | None]:
+    """People as they are now, by what the looks at them say; None: out of sight, also where the region has slipped onto somebody else.
+
+    Of two regions on one person, that of the person who should be there goes on.
+    """
+    now = [look.result() for look in looks]
+
+    kept: dict[int, _Person] = {}
+    there = [number for number, person in enumerate(now) if person is not None]
+    for number in sorted(there, key=lambda number: people[number].error(now[number], time)):
+        if not now[number].doubles([*others, *kept.values()]):
+            kept[number] = people[number].going_on(now[number], time)
+    return [kept.get(number) for number in range(len(people))]
+
+
+class _PeopleDetector:
+    """Follows people with two models: one finds people in a square of the picture, one sees the joints of a person in a region.
+
+    most: no more people than this are followed. A child class has the two models as `_find_in` and `_look`.
+    """
+
+    joints: Conversion
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self._people: list[_Person] = []
+        self._lost: list[_Person] = []
+        self._time = -math.inf
+        self._turn = -1  # which of the squares was searched last; they are counted on and on
+        # A graph does one thing at a time; several people, and the squares of a search, share a few of each kind. One person alone has a
+        # graph that runs on several cores, which makes no difference to the result.
+        self._workers = ThreadPoolExecutor(PARALLEL, thread_name_prefix="mediapipe")
+        self._finders, self._lookers, self._alone = SimpleQueue(), SimpleQueue(), SimpleQueue()
+
+    def reset(self) -> None:
+        """As `Detector.reset`."""
+        self._people, self._lost, self._turn = [], [], -1
+
+    def detect(self, frame: np.ndarray, time: float) -> np.ndarray:
+        """As `Detector.detect`; who is seen longest first."""
+        if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8:
+            raise ValueError(f"a frame is {frame.dtype} {frame.shape}, not uint8 (H, W, 3)")
+        if not 0 <= time - self._time <= FORGET:
+            self.reset()
+        self._time = time
+        height, width = frame.shape[:2]
+        side = max(min(height, width), max(height, width) // 4)
+        # The package's model sees 224 x 224 pixels, in which a person of a third of a wide picture's height is lost: so squares as
+        # large as the picture's shorter side are searched too and, where nothing is found, smaller ones.
+        tiles = _tiles(width, height, side) or [(0, 0, width, height)]
+        squares = [*tiles, *([(0, 0, width, height)] if len(tiles) > 1 else [])]
+        due = self._due(len(tiles), time)
+        room = self.most - len(self._people)
+        first = squares if not self._people else [tiles[number % len(tiles)] for number in due if room]
+        lost = [person for person in self._lost if person.is_awaited(time, width, height)][:room]
+        graphs = self._alone if len(self._people) == 1 and not first and not lost else self._lookers
+        looks = [self._workers.submit(self._look, graphs, frame, person.region) for person in self._people]
+        guesses = [self._workers.submit(self._look, self._lookers, frame, person.heading(time)) for person in lost]
+        finds = self._search(frame, [*first, *(person.square(time, width, height) for person in lost)])
+        known = _follow(self._people, looks, time, [])
+        people = [person for person in known if person is not None]
+        gone = [person for person, now in zip(self._people, known, strict=True) if now is None]
+        rest = [] if people else [square for square in squares if square not in first]
+        finds += self._search(frame, [*rest, *(person.square(time, width, height) for person in gone)])
+        back = _follow(lost, guesses, time, people)
+        people += [person for person in back if person is not None]
+        found = [pair for find in finds for pair in find.result()]
+        if not people and not found and any(number % len(tiles) == 0 for number in due):
+            found = [pair for find in self._search(frame, _tiles(width, height, round(0.6 * side))) for pair in find.result()]
+        newcomers = self._newcomers(frame, time, found, people)
+        missing = [*gone, *(person for person, now in zip(lost, back, strict=True) if now is None)]
+        for newcomer in newcomers:
+            who = min(
+                (person for person in missing if person.is_at(newcomer, time)),
+                default=None,
+                key=lambda person: person.error(newcomer, time),
+            )
+            people.append(newcomer if who is None else who.going_on(newcomer, time))
+            missing = [person for person in missing if person is not who]
+        self._people, self._lost = people, missing
+        if not self._people:
+            return np.zeros((0, self.joints.sources, 3), np.float32)
+        return np.stack([person.points for person in self._people])
+
+    def _due(self, squares: int, time: float) -> range:
+        """Which squares are to be searched by now, so that each of so many is in FIND_EVERY; they are counted on and on."""
+        last = math.floor(time / FIND_EVERY * squares + 1e-6)  # times are rounded: 0.6 / 0.2 is 2.9999999999999996
+        first, self._turn = max(self._turn, last - squares) + 1, last
+        return range(first, last + 1)
+
+    def _newcomers(self, frame: np.ndarray, time: float, found: list[tuple[float, Region]], known: list[_Person]) -> list[_Person]:
+        """The people in regions that were found, beside those who are known."""
+        people = list(known)
+        for region in _different(found):
+            if len(people) >= self.most:
+                break
+            if any(region.same(person.region) for person in people):
+                continue
+            person = self._look(self._alone, frame, region)
+            if person is not None:
+                person = self._look(self._alone, frame, person.region)  # again, now that it is known better where the person is
+            if person is not None and not person.doubles(people):
+                people.append(person._replace(first=time, last=time))
+        return people[len(known) :]
+
+    def _search(self, frame: np.ndarray, squares: list[tuple[int, int, int, int]]) -> list[Future[list[tuple[float, Region]]]]:
+        """Have people looked for in squares (x, y, width, height) of a frame, side by side."""
+        return [self._workers.submit(self._find_in, frame, square) for square in squares if min(square[2:]) >= SMALLEST]
+
+    def _find_in(self, frame: np.ndarray, square: tuple[int, int, int, int]) -> list[tuple[float, Region]]:
+        """Regions in which a person seems to be, each with how sure that is."""
+        raise NotImplementedError
+
+    def _look(self, graphs: SimpleQueue, frame: np.ndarray, region: Region) -> _Person | None:
+        """The joints of the person in a region, as one of the graphs sees them; None where there is nobody."""
+        raise NotImplementedError
+
+
+class MediaPipeDetector(_PeopleDetector):
     """BlazePose of the mediapipe package: 33 points of each person, on the CPU, without a download.
 
     model: "full" (in the package), "heavy" or the path of a landmark model; None: heavy where its file lies beside the full one,
@@ -144,15 +317,8 @@ class MediaPipeDetector:
         package = _import_mediapipe()
         path = _landmark_model(model, Path(package.__file__).parent / "modules" / "pose_landmark")
         self.name = f"mediapipe {path.stem.removeprefix('pose_landmark_')}"
-        self.most = most
-        self._people: list[_Person] = []
-        self._time = self._found_at = -math.inf
-        self._searched = 0  # times
+        super().__init__(most)
         self._rect = importlib.import_module("mediapipe.framework.formats.rect_pb2").NormalizedRect
-        # A graph does one thing at a time; several people, and the squares of a search, share a few of each kind. One person alone has a
-        # graph that runs on several cores, which makes no difference to the result.
-        self._workers = ThreadPoolExecutor(PARALLEL, thread_name_prefix="mediapipe")
-        self._finders, self._lookers, self._alone = SimpleQueue(), SimpleQueue(), SimpleQueue()
         with _quiet():  # what the library has to say comes with the first picture
             try:
                 self._make_graphs(path)
@@ -180,10 +346,6 @@ class MediaPipeDetector:
         except (RuntimeError, ValueError) as error:
             raise InputError(f"{path}: is no pose landmark model of mediapipe ({_line(error)[:120]}); give another") from error
 
-    def reset(self) -> None:
-        """As `Detector.reset`."""
-        self._people, self._found_at = [], -math.inf
-
     def close(self) -> None:
         """As `Detector.close`."""
         self._workers.shutdown(cancel_futures=True)
@@ -191,51 +353,6 @@ class MediaPipeDetector:
             while not graphs.empty():
                 with contextlib.suppress(RuntimeError, ValueError):  # it has failed already, and said so
                     graphs.get().close()
-
-    def detect(self, frame: np.ndarray, time: float) -> np.ndarray:
-        """As `Detector.detect`; (P, 33, 3), who is seen longest first."""
-        if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8:
-            raise ValueError(f"a frame is {frame.dtype} {frame.shape}, not uint8 (H, W, 3)")
-        if not 0 <= time - self._time <= FORGET:
-            self.reset()
-        self._time = time
-        height, width = frame.shape[:2]
-        side = max(min(height, width), max(height, width) // 4)
-        # The package's model sees 224 x 224 pixels, in which a person of a third of a wide picture's height is lost: so squares as
-        # large as the picture's shorter side are searched too and, where nothing is found, smaller ones.
-        squares = [(0, 0, width, height), *_tiles(width, height, side)]
-        due = time - self._found_at >= FIND_EVERY and len(self._people) < self.most
-        graphs = self._alone if len(self._people) == 1 and not due else self._lookers
-        looks = [self._workers.submit(self._look, graphs, frame, person.region) for person in self._people]
-        some = squares if not self._people else [squares[self._searched % len(squares)]] if due else []
-        finds = self._search(frame, some)
-        people = [look.result() for look in looks]
-        rest = [square for square in squares if square not in some] if None in people else []
-        finds += self._search(frame, rest)
-        people = _without_doubles([person for person in people if person is not None])
-        if finds:
-            found = [pair for find in finds for pair in find.result()]
-            if due:
-                self._found_at = time
-                self._searched += 1
-                if not people and not found:
-                    found = [pair for find in self._search(frame, _tiles(width, height, round(0.6 * side))) for pair in find.result()]
-            for region in _different(found):
-                if len(people) >= self.most:
-                    break
-                if any(region.same(person.region) for person in people):
-                    continue
-                person = self._look(self._alone, frame, region)
-                if person is not None:
-                    person = self._look(self._alone, frame, person.region)  # again, now that it is known better where the person is
-                if person is not None:
-                    people = _without_doubles([*people, person])
-        self._people = people
-        return np.stack([person.points for person in people]) if people else np.zeros((0, self.joints.sources, 3), np.float32)
-
-    def _search(self, frame: np.ndarray, squares: list[tuple[int, int, int, int]]) -> list[Future[list[tuple[float, Region]]]]:
-        """Have people looked for in squares (x, y, width, height) of a frame, side by side."""
-        return [self._workers.submit(self._find_in, frame, square) for square in squares]
 
     def _find_in(self, frame: np.ndarray, square: tuple[int, int, int, int]) -> list[tuple[float, Region]]:
         """Regions in which a person seems to be, each with how sure that is."""
@@ -304,16 +421,6 @@ def _tiles(width: int, height: int, side: int) -> list[tuple[int, int, int, int]
     if max(width, height) <= side:
         return []
     return [(x, y, min(width, side), min(height, side)) for y in starts(height) for x in starts(width)]
-
-
-def _without_doubles(people: list[_Person]) -> list[_Person]:
-    """Leave out who lies on somebody before, as when two regions have slipped onto one person."""
-    kept: list[_Person] = []
-    for person in people:
-        apart = [np.linalg.norm(person.points[:, :2] - other.points[:, :2], axis=-1).mean() / other.region.side for other in kept]
-        if min(apart, default=math.inf) > DOUBLE:
-            kept.append(person)
-    return kept
 
 
 def _import_mediapipe() -> Any:

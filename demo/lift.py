@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from common.camera import Camera
 from common.errors import InputError
 from common.lifting import Lifter
 
@@ -58,20 +59,27 @@ def one_euro(values: np.ndarray, fps: float, cutoff: float = 1.5, beta: float = 
 
 
 def lift_people(
-    keypoints: np.ndarray, size: tuple[int, int], fps: float, lifter: Lifter, *, smooth: bool = False, height: float | None = None
+    keypoints: np.ndarray,
+    size: tuple[int, int],
+    fps: float,
+    lifter: Lifter,
+    *,
+    smooth: bool = False,
+    height: float | None = None,
+    fov: float | Camera | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Keypoints (P, T, 17, 3), pixels and score, of P people in a picture of `size` (width, height) -> poses and validity.
 
     poses: (P, T, 17, 3) float32 metres in camera axes, relative to the hip; NaN where the person was away for longer than can be
     bridged. valid: (P, T) bool, the frames in which the person was seen. smooth: both ways through the 1-euro filter, so that
-    nothing lags. Raises InputError where nobody is seen in any frame.
+    nothing lags. height, fov: as the Lifter takes them. Raises InputError where nobody is seen in any frame.
     """
     poses = np.full(keypoints.shape, np.nan, np.float32)
     valid = np.zeros(keypoints.shape[:2], bool)
     for person, clip in enumerate(keypoints):
         filled, valid[person], runs = bridge(clip, fps)
         for run in runs:
-            pose = lifter(filled[run], size, max(fps, SLOWEST), height)
+            pose = lifter(filled[run], size, max(fps, SLOWEST), height, fov)
             if smooth:
                 pose = (one_euro(pose, fps) + one_euro(pose[::-1], fps)[::-1]) / 2
             poses[person, run] = pose

@@ -97,7 +97,7 @@ class Tracker:
 
     def add(self, people: np.ndarray) -> None:
         """The people (P, 17, 3) of the next picture, pixels and score; P may be 0."""
-        self._finish([track for track in self._live if self._unseen(track) > self._patience(track)])
+        self._finish([track for track in self._live if self._unseen(track) > patience(len(track.frames) / self.fps)])
         people = self._without_doubles(people)
         owners = self._assign(self._live, people)
         for number, person in enumerate(people):
@@ -114,11 +114,6 @@ class Tracker:
     def _unseen(self, track: _Track) -> float:
         """For how many seconds before the next picture the person was not seen."""
         return (self.count - track.frames[-1] - 1) / self.fps
-
-    def _patience(self, track: _Track) -> float:
-        """For how many seconds the person is waited for."""
-        least, most = PATIENCE
-        return min(max(least, len(track.frames) / self.fps), most)
 
     def _finish(self, over: list[_Track]) -> None:
         """Keep, of tracks that are over, those of people: so neither time nor memory grows with flickers."""
@@ -198,6 +193,12 @@ class Tracker:
         for person, track in enumerate(chosen):
             keypoints[person, track.frames] = track.people
         return keypoints
+
+
+def patience(seen: float) -> float:
+    """For how many seconds somebody who is out of sight is waited for who was seen for so many."""
+    least, most = PATIENCE
+    return min(max(least, seen), most)
 
 
 def compare(first: np.ndarray, second: np.ndarray, sizes: np.ndarray | float = 1.0) -> tuple[np.ndarray, np.ndarray]:

@@ -54,6 +54,11 @@ def build_parser() -> Parser:
     group = parser.add_argument_group("3D")
     group.add_argument("--checkpoint", help="weights of any model that this project trained (default: those that come along)")
     group.add_argument("--height", type=number(float, 0.3, 3), help="the person's height from ankle to crown, metres (default: 1.64)")
+    group.add_argument(
+        "--fov", type=float, metavar="DEGREES",
+        help="what the camera sees over the larger side of its picture, 10 to 150 (default: as the EXIF of images says, else 53)",
+    )  # fmt: skip
+    group.add_argument("--camera", metavar="FILE", help="in place of --fov, the camera's matrix and picture size (demo/camera.py)")
     group.add_argument("--smooth", action="store_true", help="take jitter out of the poses with a 1-euro filter")
     group.add_argument("--gpu", default="0", help="number of the CUDA device, where there is one (default: 0)")
     group = parser.add_argument_group("output")
@@ -84,7 +89,7 @@ def main() -> None:
         names.append("poses.npz")
         if not args.keypoints:
             names.append("keypoints.npz")
-    inputs = [given for given in (source, args.keypoints, args.poses, args.checkpoint, args.detector_model) if given]
+    inputs = [given for given in (source, args.keypoints, args.poses, args.checkpoint, args.detector_model, args.camera) if given]
     with Results(folder, source, names, inputs) as results:
         if camera is not None:
             record_camera(camera, args.seconds, source)
@@ -96,9 +101,11 @@ def run(args: argparse.Namespace, video: VideoReader | None, name: str, results:
     """The stages from what `args` start with, up to the results called `name`."""
     import cv2
 
+    from common.camera import view_of_camera
     from common.checkpoint import find_checkpoint, shipped_checkpoint
     from common.compute import choose_compute
     from common.lifting import Lifter
+    from demo.camera import choose_camera
     from demo.detect import create_detector, read_keypoints, write_keypoints
     from demo.export import Poses, hash_file, read_poses, write_csv, write_json, write_poses, write_viewer
     from demo.lift import lift_people
@@ -124,9 +131,14 @@ def run(args: argparse.Namespace, video: VideoReader | None, name: str, results:
             if video:
                 check_same_video(video, args.keypoints, keypoints.shape[1], fps, size)
         else:
+            fps, size = float(video.fps), video.size
+        camera = choose_camera(args.fov, args.camera, video.path if video else None, size)
+        if camera:
+            print(f"field of view: {view_of_camera(camera):.1f} degrees{f', by {camera.name}' if camera.name else ''}")
+        if not args.keypoints:
             with contextlib.closing(create_detector(args.detector, args.detector_model)) as detector:
                 started = time.perf_counter()
-                keypoints, fps, size = detect_people(video, detector, args.people), float(video.fps), video.size
+                keypoints = detect_people(video, detector, args.people)
             with results.writing("keypoints.npz") as path:
                 write_keypoints(path, keypoints, fps, size)
             somebody, frames = (keypoints[..., 2] > 0).any(axis=(0, 2)).sum(), keypoints.shape[1]  # of (P, T, 17)
@@ -134,7 +146,7 @@ def run(args: argparse.Namespace, video: VideoReader | None, name: str, results:
         weights = find_checkpoint(args.checkpoint) if args.checkpoint else shipped_checkpoint()
         lifter = Lifter.from_checkpoint(weights, choose_compute("auto", args.gpu, "fp32").device)
         started = time.perf_counter()
-        poses_3d, valid = lift_people(keypoints, size, fps, lifter, smooth=args.smooth, height=args.height)
+        poses_3d, valid = lift_people(keypoints, size, fps, lifter, smooth=args.smooth, height=args.height, fov=camera)
         done(f"3D by {lifter.model.name}: {valid.size} frames", valid.size)
         poses = Poses(poses_3d, keypoints, valid, fps, size, lifter.model.name, hash_file(weights))
         with results.writing("poses.npz") as path:

@@ -1,6 +1,7 @@
 """Parameters, GFLOPs and frames per second of the registered models: `python -m model.complexity`.
 
-GFLOPs follow from the definition of a model and its plan, not from what the code happens to execute. The paper's count is
+GFLOPs follow from the formulas of a backbone and its plan, not from what the code happens to execute; a backbone without
+formulas is counted by PyTorch while it runs once. The paper's count is
 2 x the multiply-accumulates (MACs) of linear and convolution layers; "with products" adds the products inside attention
 (QK^T and AV) and graph convolution (x x^T and A V). A linear layer on queries shared by all joints counts once per joint.
 """
@@ -24,7 +25,7 @@ def count_macs(model: PoseTransformer) -> Macs:
 
 def gflops(model: PoseTransformer) -> tuple[float, float]:
     """GFLOPs of one window: the paper's count, and with products."""
-    macs = model.macs()
+    macs = count_macs(model)
     return 2 * macs.linear / 1e9, 2 * (macs.linear + macs.products) / 1e9
 
 

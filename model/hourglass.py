@@ -79,8 +79,9 @@ class PoseTransformer(nn.Module, ABC):
     """A video pose transformer: embed, stages, finish, regress over tokens (B, F, S, C), with an hourglass over F.
 
     A backbone fills `embed`, `stage`, `finish` and `regress` (and `frame_features` where the mean over a frame's tokens is not
-    what describes a frame), and calls `add_hourglass` once it knows its width. All else that others want to know of it has a
-    default: the attributes below, `sizes_in`, `stage_macs` and `ends_macs`. `name` and `sizes` are what `create_model` built it by.
+    what describes a frame), and calls `add_hourglass` once it knows its width. All else that others want to know of it has
+    a default: the attributes below, `sizes_in`, `stage_macs` and `ends_macs`. `name` and `sizes` are what `create_model` was
+    called with.
     """
 
     name: str
@@ -105,7 +106,7 @@ class PoseTransformer(nn.Module, ABC):
             raise InputError(f"in_channels is {in_channels}; it must be 2 (x, y) or 3 (x, y, score)")
         check_plan(plan, frames, self.first_stage, depth - 1)
         if plan.select == "attention" and "scores" not in inspect.signature(self.stage).parameters:
-            raise InputError("select is 'attention', but the layers of this model give no attention scores; select otherwise")
+            raise InputError("select is 'attention', but this model's layers give no attention scores; select otherwise")
         self.name, self.sizes = type(self).__name__, {}
         self.frames, self.joints, self.in_channels, self.depth, self.plan = frames, joints, in_channels, depth, plan
 
@@ -187,7 +188,7 @@ class PoseTransformer(nn.Module, ABC):
         return embed + finish + run_counted(self, self.regress, self._zeros(frames, *self.token_shape))[1]
 
     def macs(self) -> Macs:
-        """Multiply-accumulates of one window, the plan included. Queries that the tokens of a frame share count once for each."""
+        """Multiply-accumulates of one window, the plan included. Queries that a frame's tokens share count once for each."""
         total = Macs()
         for layer in range(self.depth):
             total += self.stage_macs(layer, self.plan.frames_at(layer, self.frames))
@@ -204,7 +205,9 @@ class PoseTransformer(nn.Module, ABC):
     def forward(self, pose_2d: Tensor, kept: tuple[Tensor, ...] | None = None) -> Prediction:
         """Normalised 2D poses (B, F, J, in_channels) -> Prediction; `kept` of an earlier call replays its selection."""
         x = self.embed(pose_2d)  # (B, F, S, C)
-        frames, scores, chosen = None, None, []
+        frames: Tensor | None = None
+        scores: Tensor | None = None
+        chosen: list[Tensor] = []
         plan, stages = self.plan, dict(self.plan.stages)
         for layer in range(self.depth):
             if layer in stages:
@@ -218,11 +221,10 @@ class PoseTransformer(nn.Module, ABC):
                 chosen.append(frames)
                 if plan.learned:
                     x = x + getattr(self, position_name(len(chosen)))[:, :, None]
-            # A replay, which needs no scores, asks for them too: attention that gives them rounds otherwise.
-            if plan.select == "attention" and stages.get(layer + 1, x.shape[1]) < x.shape[1]:
-                x, scores = self.stage(layer, x, scores=True)  # (B, K, S, C), (B, K)
-            else:
-                x = self.stage(layer, x)  # (B, K, S, C)
+            # Attention that gives scores rounds differently, so a replay asks for them too, though it needs none.
+            chooses_next = plan.select == "attention" and stages.get(layer + 1, x.shape[1]) < x.shape[1]
+            result = self.stage(layer, x, scores=True) if chooses_next else self.stage(layer, x)
+            x, scores = result if isinstance(result, tuple) else (result, None)  # (B, K, S, C), (B, K)
         x = self.finish(x)  # (B, K, S, C)
         if plan.learned:
             x, frames = recover_by_attention(x, self.x_token, self.cross_attention), None  # (B, F, S, C)
@@ -238,7 +240,7 @@ class PoseTransformer(nn.Module, ABC):
             return torch.arange(keep, device=x.device).expand(len(x), -1)
         always = self.plan.always
         protected = torch.isin(frames, torch.tensor(always, device=x.device)) if always else None  # (B, N)
-        if self.plan.select == "attention":
+        if scores is not None:
             seen = scores
         elif self.plan.select == "motion":
             seen = gather_frames(pose_2d, frames)  # (B, N, J, in_channels): the frames that are still there
@@ -253,7 +255,7 @@ def position_name(stage: int) -> str:
 
 
 def kept_in(shapes: Mapping[str, tuple[int, ...]]) -> list[int]:
-    """How many frames each stage of a learned plan keeps, as the shapes of a state dict show it; none: no learned plan."""
+    """How many frames each stage of a learned plan keeps, as the shapes of a state dict show; none: no learned plan."""
     counts: list[int] = []
     while len(shape := shapes.get(position_name(len(counts) + 1), ())) == 3:
         counts.append(shape[1])

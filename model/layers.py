@@ -70,8 +70,8 @@ def attend_and_score(q: Tensor, k: Tensor, v: Tensor, heads: int, axis: int) -> 
     parts = (t.to(precision).movedim(axis, -2).flatten(0, -3) for t in (scaled, k, v))  # (batch, N or M, C)
     with torch.autocast(q.device.type, enabled=False):
         # One head at a time: the weights of all would fit neither the caches nor, for a large batch, the memory.
-        x, scores = zip(*map(_weigh, *(t.split(width, dim=-1) for t in parts)), strict=True)
-    x = torch.cat(x, dim=-1).reshape(shape).movedim(-2, axis)  # (B, N, ..., C)
+        outputs, scores = zip(*map(_weigh, *(t.split(width, dim=-1) for t in parts)), strict=True)
+    x = torch.cat(outputs, dim=-1).reshape(shape).movedim(-2, axis)  # (B, N, ..., C)
     return x.to(q.dtype).contiguous(), sum(scores).unflatten(0, (len(q), -1)).mean(dim=1) / (heads * shape[-2])
 
 
@@ -178,7 +178,7 @@ class PreLogits(nn.Module):
         return torch.tanh(self.fc(x))
 
 
-def fuse(first: Tensor, second: Tensor, weigh: nn.Linear) -> Tensor:
+def fuse(first: Tensor, second: Tensor, weigh: nn.Module) -> Tensor:
     """Adaptive fusion of two streams (..., C): a softmax over two weights per token, from both streams."""
     alpha = weigh(torch.cat([first, second], dim=-1)).softmax(dim=-1, dtype=first.dtype)  # (..., 2)
     return first * alpha[..., :1] + second * alpha[..., 1:]

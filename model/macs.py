@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -48,8 +48,8 @@ def block_macs(rows: int, length: int, channel: int, hidden: int) -> Macs:
     return attention_macs(rows, length, channel) + linear_macs(rows * length, channel, hidden, channel)
 
 
-def run_counted(model: nn.Module, part: Callable[[Tensor], Tensor], x: Tensor) -> tuple[Tensor, Macs]:
-    """What `part` of `model` makes of x, in evaluation mode and without a gradient, and the MACs that PyTorch counts meanwhile.
+def run_counted(model: nn.Module, part: Callable[[Tensor], Any], x: Tensor) -> tuple[Any, Macs]:
+    """What `part` of `model` makes of x without a gradient, in evaluation mode, and the MACs that PyTorch counts meanwhile.
 
     Products with a matrix and convolutions count as linear, batched products as products.
     """
@@ -59,11 +59,11 @@ def run_counted(model: nn.Module, part: Callable[[Tensor], Tensor], x: Tensor) -
     torch.backends.mha.set_fastpath_enabled(False)  # PyTorch's counter sees into no fused attention
     try:
         with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
-            x = part(x)
+            result = part(x)
     finally:
         torch.backends.mha.set_fastpath_enabled(fast_path)
         for module in in_training:
             module.training = True
     flops = counter.get_flop_counts().get("Global", {})  # of each operation, two for a MAC
     products = sum(count for operation, count in flops.items() if operation in PRODUCTS)
-    return x, Macs((sum(flops.values()) - products) // 2, products // 2)
+    return result, Macs((sum(flops.values()) - products) // 2, products // 2)

@@ -16,7 +16,7 @@ from model.layers import Attention, Block, CrossAttention, DropPath, Mlp
 from model.macs import Macs, attention_macs, block_macs, linear_macs
 from model.registry import ALL_FRAMES, Variant, one_stage, register_variants, schedule
 
-HEADS, ENCODER_HEADS = 8, 9
+HEADS, ENCODER_HEADS, ENCODER_DEPTH = 8, 9, 4
 HYPOTHESES = (1, 2, 3)
 DROPOUT = 0.1
 
@@ -24,11 +24,11 @@ DROPOUT = 0.1
 class CoordinateEncoder(nn.Module):
     """Transformer over the coordinates of all joints as tokens, whose channels are the frames: (B, N, F) -> (B, N, F)."""
 
-    def __init__(self, coordinates: int, frames: int, depth: int = 4) -> None:
+    def __init__(self, coordinates: int, frames: int) -> None:
         super().__init__()
         self.pos_embed = nn.Parameter(torch.zeros(1, coordinates, frames))
         self.pos_drop = nn.Dropout(DROPOUT)
-        rates = np.linspace(0, 0.2, depth).tolist()
+        rates = np.linspace(0, 0.2, ENCODER_DEPTH).tolist()
         self.blocks = nn.ModuleList(Block(frames, 2 * frames, ENCODER_HEADS, dropout=DROPOUT, drop_path=rate) for rate in rates)
         self.norm = nn.LayerNorm(frames, eps=1e-6)
 
@@ -126,7 +126,7 @@ class MHFormer(PoseTransformer):
         for k in HYPOTHESES:
             self.add_module(f"norm_{k}", nn.LayerNorm(frames, eps=1e-5))
             self.add_module(f"Transformer_encoder_{k}", CoordinateEncoder(coordinates, frames))
-            embedding = nn.Conv1d(coordinates, channel, kernel_size=1)
+            embedding: nn.Module = nn.Conv1d(coordinates, channel, kernel_size=1)
             if frames <= 27:
                 embedding = nn.Sequential(embedding, nn.BatchNorm1d(channel, momentum=0.1), nn.ReLU(), nn.Dropout(0.25))
             self.add_module(f"embedding_{k}", embedding)
@@ -147,7 +147,7 @@ class MHFormer(PoseTransformer):
         block = [*self.Transformer_hypothesis.SHR_blocks, *self.Transformer_hypothesis.CHI_blocks][layer]
         if not scores:
             return block(x)
-        received = []
+        received: list[Tensor] = []
         return block(x, received), torch.stack(received).mean(dim=0)  # the last block, which gives none, is never asked
 
     def finish(self, x: Tensor) -> Tensor:
@@ -175,7 +175,7 @@ class MHFormer(PoseTransformer):
 
     def ends_macs(self, kept: int, frames: int) -> Macs:
         coordinates = self.joints * self.in_channels
-        encoder = block_macs(1, coordinates, self.frames, 2 * self.frames) * len(self.Transformer_encoder_1.blocks)
+        encoder = block_macs(1, coordinates, self.frames, 2 * self.frames) * ENCODER_DEPTH
         embed = (encoder + linear_macs(self.frames, coordinates, self.channel)) * len(HYPOTHESES)
         return embed + linear_macs(frames, len(HYPOTHESES) * self.channel, 3 * self.joints)
 

@@ -50,11 +50,11 @@ class MixSTE(PoseTransformer):
         return self.Spatial_patch_to_embedding(pose_2d) + self.Spatial_pos_embed[:, None]  # (B, F, J, C)
 
     def stage(self, layer: int, x: Tensor, scores: bool = False) -> Tensor | tuple[Tensor, Tensor]:
-        received = [] if scores else None
+        received: list[Tensor] = []
         x = self.Spatial_norm(self.STEblocks[layer](x, SPACE))
         if layer == 0:
             x = x + self.Temporal_pos_embed[:, :, None]
-        x = self.Temporal_norm(self.TTEblocks[layer](x, TIME, received))
+        x = self.Temporal_norm(self.TTEblocks[layer](x, TIME, received if scores else None))
         return (x, received[0]) if scores else x
 
     def finish(self, x: Tensor) -> Tensor:

@@ -88,6 +88,11 @@ class ScaledBlock(nn.Module):
 class DualStream(nn.Module):
     """An attention stream and a graph stream, each space then time, fused by learned weights."""
 
+    att_spatial: nn.Module
+    att_temporal: nn.Module
+    graph_spatial: nn.Module
+    graph_temporal: nn.Module
+
     def __init__(self, channel: int, hidden: int, heads: int, joints: int, frames: int, neighbours: int) -> None:
         super().__init__()
         for name, axis, nodes in (("spatial", SPACE, joints), ("temporal", TIME, frames)):
@@ -139,8 +144,8 @@ class MotionAGFormer(PoseTransformer):
         return self.joints_embed(pose_2d) + self.pos_embed[:, None]  # (B, F, J, C)
 
     def stage(self, layer: int, x: Tensor, scores: bool = False) -> Tensor | tuple[Tensor, Tensor]:
-        received = [] if scores else None
-        x = self.layers[layer](x, received)
+        received: list[Tensor] = []
+        x = self.layers[layer](x, received if scores else None)
         return (x, received[0]) if scores else x
 
     def finish(self, x: Tensor) -> Tensor:

@@ -56,7 +56,8 @@ class MotionBERT(PoseTransformer):
         self.temp_embed = nn.Parameter(torch.zeros(1, frames, 1, channel))
         self.blocks_st = nn.ModuleList(DualBlock(channel, self.hidden, HEADS, "st") for _ in range(depth))
         self.blocks_ts = nn.ModuleList(DualBlock(channel, self.hidden, HEADS, "ts") for _ in range(depth))
-        self.ts_attn = nn.ModuleList(nn.Linear(2 * channel, 2) for _ in range(depth))
+        fusions = [nn.Linear(2 * channel, 2) for _ in range(depth)]
+        self.ts_attn = nn.ModuleList(fusions)
         self.norm = nn.LayerNorm(channel, eps=1e-6)
         self.pre_logits = PreLogits(channel, REPRESENTATION)
         self.head = nn.Linear(REPRESENTATION, 3)
@@ -64,7 +65,7 @@ class MotionBERT(PoseTransformer):
         self.apply(_initialise)
         for position in (self.pos_embed, self.temp_embed):
             nn.init.trunc_normal_(position, std=0.02)
-        for weigh in self.ts_attn:
+        for weigh in fusions:
             nn.init.zeros_(weigh.weight)
             nn.init.constant_(weigh.bias, 0.5)
 
@@ -72,8 +73,8 @@ class MotionBERT(PoseTransformer):
         return self.joints_embed(pose_2d) + self.pos_embed[:, None] + self.temp_embed  # (B, F, J, C)
 
     def stage(self, layer: int, x: Tensor, scores: bool = False) -> Tensor | tuple[Tensor, Tensor]:
-        received = [] if scores else None  # of the stream that attends over time last; both would cost twice as much
-        x = fuse(self.blocks_st[layer](x, received), self.blocks_ts[layer](x), self.ts_attn[layer])
+        received: list[Tensor] = []  # of the stream that attends over time last; both would cost twice as much
+        x = fuse(self.blocks_st[layer](x, received if scores else None), self.blocks_ts[layer](x), self.ts_attn[layer])
         return (x, received[0]) if scores else x
 
     def finish(self, x: Tensor) -> Tensor:

@@ -107,7 +107,7 @@ def _builder(build: Builder, own: Mapping[str, Size], variant: Variant) -> Build
     def builder(**given: Size) -> PoseTransformer:
         sizes: dict[str, Any] = {**own, **given}
         stages = ((sizes.pop("layer_index"), sizes.pop("token_num")),) if "token_num" in own else ()
-        plan = Hourglass.read(sizes["frames"], *(sizes.pop(size) for size in PLAN), own=stages)
+        plan = Hourglass.read(sizes["frames"], **{size: sizes.pop(size) for size in PLAN}, own=stages)
         return build(plan=plan, **sizes)
 
     keyword = inspect.Parameter.KEYWORD_ONLY

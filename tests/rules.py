@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from tests.synthetic import smooth_motion
+
 GOLDEN = Path(__file__).resolve().parent / "golden"
 # Every registered model at sizes that run in milliseconds.
 SMALL = {
@@ -54,16 +56,7 @@ def fill(name: str, shape: tuple[int, ...], seed: int) -> np.ndarray:
 
 def motion(batch: int, frames: int, channels: int, seed: int, joints: int = 17) -> Tensor:
     """Smooth random motion (batch, frames, joints, channels) float32; the golden inputs have 17 joints."""
-    rng = np.random.default_rng([seed, 99])
-    t = np.linspace(0, 1, frames)[None, :, None, None]
-    x = np.zeros((batch, frames, joints, channels))
-    for k in range(1, 6):
-        amplitude = rng.standard_normal((batch, 1, joints, channels)) / k
-        phase = rng.uniform(0, 6.28, (batch, 1, joints, channels))
-        speed = rng.uniform(0.5, 6, (batch, 1, joints, channels))
-        x += 0.3 * amplitude * np.sin(6.28 * speed * t + phase)
-    x += 0.01 * rng.standard_normal(x.shape)
-    return torch.from_numpy(x.astype(np.float32))
+    return torch.from_numpy(smooth_motion(batch, frames, channels, seed, joints))
 
 
 def filled_state(shapes: dict[str, tuple[int, ...]], seed: int = 7) -> dict[str, Tensor]:

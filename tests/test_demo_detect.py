@@ -223,8 +223,9 @@ def test_two_on_one_person_are_one() -> None:
     def person(shift: float) -> detect._Person:
         return detect._Person(points(BLAZEPOSE_33) + np.array([shift, 0, 0]), detect.Region(500, 500, 1000, 0))
 
-    kept = detect._without_doubles([person(0), person(20), person(200), person(190)])
-    assert [float(other.points[0, 0] - points(BLAZEPOSE_33)[0, 0]) for other in kept] == pytest.approx([0, 200])
+    assert person(20).doubles([person(200), person(0)])
+    assert not person(200).doubles([person(0), person(400)])
+    assert not person(0).doubles([])
 
 
 @needs_mediapipe
@@ -301,27 +302,139 @@ def test_a_full_temporary_folder_is_one_sentence(tmp_path: Path, monkeypatch: py
     assert "nowhere: cannot be written (No such file or directory)" in refusal(use)
 
 
-@needs_mediapipe
-def test_where_people_are_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    detector, searched = detect.create_detector("mediapipe", "full"), []
-    region = detect.Region(50, 50, 80, 0)
-    person = detect._Person(np.concatenate([np.random.default_rng(0).uniform(20, 80, (33, 2)), np.ones((33, 1))], 1), region)
-    there = True
-    monkeypatch.setattr(detector, "_find_in", lambda picture, square: searched.append(square) or [(1.0, region)] * there)
-    monkeypatch.setattr(detector, "_look", lambda graphs, picture, region: person if there else None)
-    frame = np.zeros((90, 160, 3), np.uint8)
-    squares = [(0, 0, 160, 90), *detect._tiles(160, 90, 90)]
-    assert len(squares) == 3
-    assert len(detector.detect(frame, 0.0)) == 1  # nobody was known: everywhere
-    assert sorted(searched) == sorted(squares)
-    searched.clear()
-    for number in range(1, 20):  # now in turns, one every fifth of a second
-        assert len(detector.detect(frame, number / 30)) == 1
-    assert sorted(searched) == sorted(squares)
-    searched.clear()
-    there = False
-    assert len(detector.detect(frame, 20 / 30)) == 0  # lost: everywhere, and at once
-    assert set(searched) >= set(squares)
+class World(detect._PeopleDetector):
+    """Two perfect models of people who are discs: those who are in the middle of a square, or of a region, are seen there."""
+
+    joints = BLAZEPOSE_33
+    SIDE = 150.0
+    BODY = points(BLAZEPOSE_33) * [0.15, 0.15, 1] - [75, 75, 0]
+
+    def __init__(self, most: int = 4) -> None:
+        super().__init__(most)
+        self.there: list[tuple[float, float]] = []
+        self.searched: list[tuple[int, int, int, int]] = []
+        self.looked: list[detect.Region] = []
+
+    def _find_in(self, frame: np.ndarray, square: tuple[int, int, int, int]) -> list[tuple[float, detect.Region]]:
+        self.searched.append(square)
+        (left, top, width, height), half = square, self.SIDE / 2
+        there = [
+            (x, y) for x, y in self.there if left <= x - half and x + half <= left + width and top <= y - half and y + half <= top + height
+        ]
+        return [(1.0, detect.Region(x, y, self.SIDE, 0)) for x, y in there]
+
+    def _look(self, graphs: object, frame: np.ndarray, region: detect.Region) -> detect._Person | None:
+        self.looked.append(region)
+        near = [(abs(x - region.x) + abs(y - region.y), x, y) for x, y in self.there]
+        apart, x, y = min(near, default=(np.inf, 0, 0))
+        return detect._Person(self.BODY + np.array([x, y, 0]), detect.Region(x, y, self.SIDE, 0)) if apart < 0.3 * region.side else None
+
+    def see(self, time: float, *there: tuple[float, float]) -> set[tuple[float, float]]:
+        """The middles of the people who are detected, of those who are there now."""
+        self.there = list(there)
+        people = self.detect(np.zeros((720, 1280, 3), np.uint8), time)
+        return {tuple(np.round((person - self.BODY)[0, :2], 3).tolist()) for person in people}
+
+
+HERE = (300.0, 350.0)
+
+
+@pytest.mark.parametrize("fps", [5, 10, 24, 30, 60, 240])
+@pytest.mark.parametrize("place", [(110, 120), (500, 400), (640, 500), (900, 110), (1170, 610)])
+def test_newcomers_who_are_whole_in_the_picture_are_found_within_a_fifth_of_a_second(fps: float, place: tuple[float, float]) -> None:
+    for start in range(fps, fps + 7):
+        world = World()
+        assert [world.see(frame / fps, HERE) for frame in range(start)] == [{HERE}] * start
+        within = max(1, round(0.2 * fps))
+        found = [world.see((start + frame) / fps, HERE, place) for frame in range(within)]
+        assert found[-1] == {HERE, place}
+
+
+def test_each_square_is_searched_every_fifth_of_a_second_and_all_where_nobody_is() -> None:
+    world = World()
+    world.see(0.0, HERE)
+    squares = {(0, 0, 1280, 720), *detect._tiles(1280, 720, 720)}
+    assert set(world.searched) == squares
+    for frame in range(30):
+        world.searched.clear()
+        for part in range(6):
+            world.see((1 + 6 * frame + part) / 30, HERE)
+        assert sorted(world.searched) == sorted(detect._tiles(1280, 720, 720))
+    world.searched.clear()
+    world.see(6.1)  # lost: everywhere, and at once
+    assert set(world.searched) >= squares
+
+
+@pytest.mark.parametrize("alone", [True, False])
+@pytest.mark.parametrize("hidden", [1, 3, 9, 20])
+@pytest.mark.parametrize("step", [(0, 0), (8, 0), (10, -3)])
+def test_the_lost_are_found_in_the_first_picture_that_shows_them(alone: bool, hidden: int, step: tuple[float, float]) -> None:
+    world, others = World(), [] if alone else [HERE]
+    way = [(600.0 + step[0] * frame, 500.0 + step[1] * frame) for frame in range(45 + hidden)]
+    for frame, place in enumerate(way):
+        away = 40 <= frame < 40 + hidden
+        there = {*others, *([] if away else [place])}
+        world.looked.clear()
+        assert world.see(frame / 30, *there) == there, frame
+        if away and frame > 40:  # where the person is heading
+            assert any(abs(region.x - place[0]) + abs(region.y - place[1]) < 0.2 * world.SIDE for region in world.looked)
+    assert not world._lost
+
+
+def test_nobody_is_waited_for_for_ever_nor_outside() -> None:
+    world = World()
+    for frame in range(30):
+        world.see(frame / 30, HERE, (640.0, 400.0))
+    world.see(1.0, HERE)
+    assert len(world._lost) == 1
+    for frame in range(31, 65):
+        world.see(frame / 30, HERE)
+    assert not world._lost
+    for frame in range(65, 95):  # out of the picture to the right
+        world.see(frame / 30, HERE, (1280.0 + 20 * (frame - 94), 400.0))
+    world.see(95 / 30, HERE)
+    world.looked.clear()
+    world.see(96 / 30, HERE)
+    assert len(world.looked) == 1
+
+
+def test_who_flickered_up_is_not_looked_for_for_long() -> None:
+    world = World()
+    for frame in range(10):
+        world.see(frame / 30, HERE)
+    world.see(10 / 30, HERE, (640.0, 400.0))
+    world.see(11 / 30, HERE, (640.0, 400.0))
+    for frame in range(12, 21):
+        world.see(frame / 30, HERE)
+    assert not world._lost
+
+
+def test_of_two_who_cross_the_hidden_one_is_looked_for_on_the_other_side() -> None:
+    """Where a region slips onto the person in front, the one who is hidden counts as lost."""
+    for front, behind in ((1, -1), (-1, 1)):
+        world = World()
+        for frame in range(80):
+            x = 640 + 6.0 * front * (frame - 40), 640 + 6.0 * behind * (frame - 40)
+            hidden = abs(x[0] - x[1]) < 60
+            found = world.see(frame / 30, (x[0], 400.0), *([] if hidden else [(x[1], 400.0)]))
+            assert found == {(x[0], 400.0), *([] if hidden else [(x[1], 400.0)])}, frame
+        assert len(world._people) == 2
+
+
+def test_no_more_than_are_wanted_are_followed() -> None:
+    world = World(most=2)
+    places = [(150.0 + 300 * number, 400.0) for number in range(4)]
+    for frame in range(30):
+        assert len(world.see(frame / 30, *places)) == 2
+    assert len(world.see(1.0, *places[2:])) == 2
+
+
+def test_a_step_back_in_time_starts_anew() -> None:
+    world = World()
+    for time in (0.0, 5.0, 5.1, 0.0, 0.1, 0.1):
+        world.searched.clear()
+        assert world.see(time, HERE) == {HERE}
+        assert world.searched or time in (0.1, 5.1)
 
 
 def sample_frames(count: int) -> list[np.ndarray]:

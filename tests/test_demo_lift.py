@@ -17,7 +17,7 @@ class Flat:
     def __init__(self) -> None:
         self.lengths: list[int] = []
 
-    def __call__(self, pose_2d: np.ndarray, size: tuple[int, int], fps: float, height: float | None = None) -> np.ndarray:
+    def __call__(self, pose_2d: np.ndarray, size: tuple[int, int], fps: float, height: float | None, fov: float | None) -> np.ndarray:
         self.lengths.append(len(pose_2d))
         pose = np.concatenate([pose_2d[..., :2] / size[0], 0 * pose_2d[..., :1]], axis=-1)
         return (pose - pose[:, :1]).astype(np.float32)

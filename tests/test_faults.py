@@ -21,8 +21,7 @@ from common.errors import InputError
 from common.files import TEMPORARY, only_run
 from common.pose_dataset import Batch, PoseDataset
 from common.recipes import MHFORMER, MIXSTE
-from common.wild import View
-from common.wild_file import write_wild_file
+from common.wild_file import View, write_wild_file
 from model import create_model
 from tests.test_training import check_same_end, flags_of, identical, last
 

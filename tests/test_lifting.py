@@ -14,6 +14,7 @@ from torch import Tensor
 
 from common import checkpoint
 from common.augment import flip
+from common.camera import Camera
 from common.checkpoint import save_checkpoint
 from common.errors import InputError
 from common.lifting import Lifter, resample_2d, resample_3d
@@ -313,6 +314,25 @@ def test_height_scales_the_person() -> None:
         lifter()(given, SIZE, height=1.7)
 
 
+def test_the_field_of_view_turns_poses_and_does_nothing_else() -> None:
+    lift, given = lifter(kind="box", fps=50.0), np.add(clip(FRAMES), [150, -80])
+    size = max(SIZE)
+    assumed, wide = lift(given, SIZE), lift(given, SIZE, fov=90)
+    assert np.abs(assumed - wide).max() > 0.01
+    np.testing.assert_allclose(np.linalg.norm(assumed, axis=-1), np.linalg.norm(wide, axis=-1), atol=1e-5)
+    np.testing.assert_allclose(lift(given, SIZE, fov=2 * np.degrees(np.arctan(0.5))), assumed, atol=1e-6)
+    middle = Camera("", SIZE, (size / 2, size / 2), (SIZE[0] / 2, SIZE[1] / 2))
+    np.testing.assert_allclose(lift(given, SIZE, fov=middle), wide, atol=1e-6)
+    # A picture of which some was cut off on the left and at the top.
+    cut = Camera("", SIZE, middle.focal, (middle.center[0] - 60, middle.center[1] - 40))
+    np.testing.assert_allclose(lift(given - [60, 40], SIZE, fov=cut), wide, atol=1e-6)
+    # The camera's file may be of larger pictures than the film.
+    double = Camera("", (2 * SIZE[0], 2 * SIZE[1]), (size, size), SIZE)
+    np.testing.assert_allclose(lift(given, SIZE, fov=double), wide, atol=1e-6)
+    for kind in ("picture", "pixels"):  # these models are told where in the picture the person is
+        assert np.array_equal(lifter(kind=kind)(given, SIZE, fov=90), lifter(kind=kind)(given, SIZE))
+
+
 def spoiled(value: float) -> np.ndarray:
     pose = clip(9, channels=3)
     pose[4, 5, 1] = value
@@ -348,6 +368,11 @@ def spoiled(value: float) -> np.ndarray:
         ((clip(9), SIZE, None), "fps is None"),
         ((clip(9), SIZE, 50, 0), "height is 0"),
         ((clip(9), SIZE, 50, "tall"), "height is 'tall'"),
+        ((clip(9), SIZE, 50, None, 9.9), r"field of view is 9\.9"),
+        ((clip(9), SIZE, 50, None, 151), "field of view is 151"),
+        ((clip(9), SIZE, 50, None, float("nan")), "field of view is nan"),
+        ((clip(9), SIZE, 50, None, "60"), "field of view is '60'"),
+        ((clip(9), SIZE, 50, None, Camera("c", (800, 1000), (900, 900), (400, 500))), "camera c has pictures of 800 x 1000"),
     ],
 )
 @pytest.mark.filterwarnings("ignore:overflow")

@@ -14,8 +14,7 @@ from common import checkpoint
 from common.checkpoint import save_checkpoint
 from common.lifting import Lifter
 from common.normalise import Normaliser
-from common.wild import View
-from common.wild_file import read_wild_file, write_wild_file
+from common.wild_file import View, read_wild_file, write_wild_file
 from model import create_model
 from tests.rules import SMALL, filled
 from tests.synthetic import REST, world_motion

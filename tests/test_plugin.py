@@ -31,7 +31,7 @@ from model.recovering import RECOVERERS
 from tests.conftest import ROOT
 from tests.rules import motion
 
-EXAMPLE = re.search(r"```python\n(from model import Hourglass.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)[1]
+EXAMPLE = re.search(r"```python\n(from model import Hourglass.*?)```", (ROOT / "model/README.md").read_text(encoding="utf-8"), re.DOTALL)[1]
 SELECTORS = ("cluster", "motion", "uniform")  # the example gives no attention received
 
 

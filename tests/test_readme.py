@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,8 +14,9 @@ from common.experiment import build_model
 from model.complexity import count_parameters
 from tests.conftest import ROOT
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-LINES = [line for line in README.splitlines() if re.match(r"python main_\w+\.py .*--model ", line) and "--dataset" not in line]
+PAGES = {page: page.read_text(encoding="utf-8") for page in sorted([*ROOT.glob("*.md"), *ROOT.glob("[a-z]*/*.md")])}
+TEXT = PAGES[ROOT / "README.md"] + PAGES[ROOT / "model/README.md"]
+LINES = [line for line in TEXT.splitlines() if re.match(r"python main_\w+\.py .*--model ", line) and "--dataset" not in line]
 PLANS = [line for line in LINES if "--prune" in line or "h2ot" in line]
 COMMANDS = [line for line in LINES if line not in PLANS]
 PARAMETERS = {
@@ -53,7 +55,15 @@ def test_a_command_builds_the_plan_that_it_names(command: str) -> None:
     assert len(plan.stages) > 1
 
 
-def test_files_that_the_readme_links_to_exist() -> None:
-    links = re.findall(r"\]\(([^)#]+)\)", README)
-    assert links
-    assert [link for link in links if not (ROOT / link).exists()] == []
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_files_that_a_page_links_to_exist(page: Path) -> None:
+    text = re.sub(r"```.*?```", "", PAGES[page], flags=re.DOTALL)  # code has brackets of its own
+    links = [link for link in re.findall(r"\]\(([^)#]+)\)", text) if not link.startswith("https://")]
+    assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def test_the_readme_stays_short_and_links_to_every_other_page_of_a_folder() -> None:
+    readme = PAGES[ROOT / "README.md"]
+    assert len(readme.splitlines()) <= 220
+    pages = [str(page.relative_to(ROOT)) for page in PAGES if page.name == "README.md" and page.parent != ROOT]
+    assert [page for page in pages if f"({page})" not in readme] == []

@@ -1,9 +1,8 @@
-"""Motion in the world: what is written is read back, what is spoilt is one sentence, and CMU's agrees with its camera-space file."""
+"""Motion in the world: what is written is read back, what is spoilt is one sentence."""
 
 from __future__ import annotations
 
 import re
-import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -12,10 +11,7 @@ import numpy as np
 import pytest
 
 from common.errors import InputError
-from common.motion_file import read_motion_file
-from common.skeleton import H36M
-from common.world_motion import WorldClip, read_world_motion, write_world_motion
-from dataset import prepare_cmu
+from common.world_motion import WorldClip, read_world_motion, split_of, write_world_motion
 
 SOURCE = "made up for the tests"
 Arrays = dict[str, np.ndarray]
@@ -23,7 +19,7 @@ Arrays = dict[str, np.ndarray]
 
 def clip(name: str, split: str, own_bones: bool, length: int) -> WorldClip:
     pose = np.random.default_rng(length).standard_normal((length, 17, 3)).astype(np.float32)
-    return WorldClip(name, name[:2], split, own_bones, pose)
+    return WorldClip(name, name[:2], split, own_bones, pose, f"content of {name}", length / 10)
 
 
 CLIPS = [clip("02_01", "train", True, 30), clip("03_01", "test", True, 25), clip("01_02", "train", False, 41)]
@@ -38,6 +34,7 @@ def write(folder: Path) -> Path:
 def assert_same(found: list[WorldClip], expected: list[WorldClip]) -> None:
     for one, other in zip(found, expected, strict=True):
         assert (one.name, one.subject, one.split, one.own_bones) == (other.name, other.subject, other.split, other.own_bones)
+        assert (one.content, one.weight) == (other.content, other.weight)
         assert one.pose.dtype == np.float32
         np.testing.assert_array_equal(one.pose, other.pose)
 
@@ -52,7 +49,7 @@ def test_what_is_written_is_read_back(split: str, tmp_path: Path) -> None:
     with np.load(path, allow_pickle=False) as archive:  # plain arrays, all of them
         assert {name: archive[name].shape for name in archive.files} == {
             "format": (), "source": (), "fps": (), "name": (3,), "subject": (3,), "split": (3,), "own_bones": (3,), "length": (3,),
-            "pose": (96, 17, 3),
+            "content": (3,), "weight": (3,), "pose": (96, 17, 3),
         }  # fmt: skip
 
 
@@ -63,6 +60,22 @@ def put(index: object, value: object) -> Callable[[np.ndarray], np.ndarray]:
         return values
 
     return changed
+
+
+def test_files_without_contents_and_weights_are_read(tmp_path: Path) -> None:
+    path = write(tmp_path)
+    with np.load(path) as archive:
+        arrays = {name: values for name, values in archive.items() if name not in ("content", "weight")}
+    np.savez(path, **arrays)
+    found, _, _ = read_world_motion(path, "train")
+    assert [(clip.name, clip.content, clip.weight) for clip in found] == [("02_01", "", 1.0), ("01_02", "", 1.0)]
+    assert {type(clip.weight) for clip in found} == {float}
+
+
+@pytest.mark.parametrize("subject", ["03", "09", "11", "12", "14", "cmu09", "dm", "mass", "m2madd"])
+def test_whom_models_are_tested_on(subject: str) -> None:
+    assert split_of("x_01", subject) == split_of(f"{subject}_01", "x") == "test"
+    assert split_of("x_01", "01") == "train"
 
 
 FIELDS = ("format", "source", "fps", "name", "subject", "split", "own_bones", "length", "pose")
@@ -86,6 +99,13 @@ SPOILT: dict[str, tuple[str, Callable[[np.ndarray], object], list[str]]] = {
     "no one to train on": ("split", put(slice(None), "test"), ["'train'"]),
     "bones in numbers": ("own_bones", lambda values: values.astype(int), ["own_bones", "bool"]),
     "bones of each joint": ("own_bones", lambda values: np.tile(values[:, None], (1, 17)), ["own_bones"]),
+    "contents in numbers": ("content", lambda _: np.arange(3), ["content", "text"]),
+    "a content too few": ("content", lambda values: values[:2], ["content"]),
+    "weights in words": ("weight", lambda _: np.array(["a", "b", "c"]), ["weight", "numbers"]),
+    "a weight of no number": ("weight", put(0, np.nan), ["weight", "02_01", "nan"]),
+    "a weight below nothing": ("weight", put(2, -1.0), ["weight", "01_02", "-1.0"]),
+    "a weight without end": ("weight", put(1, np.inf), ["weight", "03_01", "inf"]),
+    "weights of nothing": ("weight", lambda values: 0 * values, ["weight", "'train'"]),
     "lengths in fractions": ("length", lambda values: values + np.array([0.5, -0.5, 0.0]), ["length"]),
     "a length of nothing": ("length", put(0, 0), ["length", "02_01"]),
     "a length below nothing": ("length", put(slice(None), [97, -1, 0]), ["length", "03_01"]),
@@ -152,7 +172,7 @@ def test_a_file_that_is_no_npz(content: str, tmp_path: Path) -> None:
         path.write_bytes({"nothing": b"", "text": b"motion\n", "half": whole[: len(whole) // 2]}[content])
     sentence = refused(path)
     if content == "missing":
-        assert "dataset/prepare_cmu.py" in sentence
+        assert "dataset/prepare_motion.py" in sentence
 
 
 def test_damage_anywhere_is_a_sentence_or_harmless(tmp_path: Path) -> None:
@@ -170,93 +190,3 @@ def test_damage_anywhere_is_a_sentence_or_harmless(tmp_path: Path) -> None:
             assert (fps, source) == (30.0, SOURCE)
     assert len(sentences) > len(whole) / 61 / 2
     assert not any("\n" in sentence for sentence in sentences)
-
-
-# The CMU conversion
-
-
-def ready_clips() -> dict[str, prepare_cmu.Clip]:
-    """Two people walk out of the studio, one of them in a BVH clip and one to test on; clips just too short and just long enough."""
-
-    def walk(length: int, seed: int, speed: float) -> np.ndarray:
-        poses = np.random.default_rng(seed).normal([3.0, 1.0, -4.0], 0.4, (length, 17, 3))
-        return poses + speed * np.arange(length)[:, None, None] * [0.6, 0.0, 0.8]
-
-    return {
-        "01_01": prepare_cmu.Clip(walk(300, 0, 0.03), "amc"),
-        "01_02": prepare_cmu.Clip(walk(prepare_cmu.SHORTEST, 1, 0.0), "amc"),
-        "01_03": prepare_cmu.Clip(walk(prepare_cmu.SHORTEST - 1, 2, 0.0), "amc"),
-        "05_01": prepare_cmu.Clip(walk(prepare_cmu.SHORTEST + prepare_cmu.SETTLING, 3, 0.0), "bvh"),
-        "05_02": prepare_cmu.Clip(walk(prepare_cmu.SHORTEST + prepare_cmu.SETTLING - 1, 4, 0.0), "bvh"),
-        "09_01": prepare_cmu.Clip(walk(400, 5, 0.02), "bvh"),
-        "12_04": prepare_cmu.Clip(walk(50, 6, 0.0), "amc"),
-    }
-
-
-@pytest.fixture(scope="module")
-def cmu(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of data_cmu.npz and motion_cmu.npz, as the script writes them from the clips above."""
-    folder = tmp_path_factory.mktemp("cmu")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(prepare_cmu, "read_ready", lambda _: ready_clips())
-        (folder / "clips.npz").touch()
-        patch.setattr(sys, "argv", ["prepare_cmu.py", "--input", str(folder / "clips.npz"), "--output", str(folder / "data_cmu.npz")])
-        prepare_cmu.main()
-    return folder
-
-
-def bone_lengths(poses: np.ndarray) -> np.ndarray:
-    """(T, 17, 3) -> (T, 16), metres."""
-    joint, parent = map(list, zip(*H36M.bones, strict=True))
-    return np.linalg.norm(poses[:, joint] - poses[:, parent], axis=-1)
-
-
-def test_cmu_clips_are_whole_and_in_the_world(cmu: Path) -> None:
-    given = ready_clips()
-    for split, names in (("train", ["01_01", "01_02", "05_01"]), ("test", ["09_01", "12_04"])):
-        clips, fps, source = read_world_motion(cmu / "motion_cmu.npz", split)
-        assert [clip.name for clip in clips] == names
-        assert fps == prepare_cmu.FPS
-        assert "mocap.cs.cmu.edu" in source
-        assert "camera" not in source
-        for clip in clips:
-            assert clip.own_bones == (given[clip.name].source == "amc")
-            settling = 0 if clip.own_bones else prepare_cmu.SETTLING
-            np.testing.assert_array_equal(clip.pose, given[clip.name].poses[settling:].astype(np.float32))
-
-
-@pytest.mark.parametrize("split", ["train", "test"])
-def test_cmu_has_the_same_bodies_in_both_files(split: str, cmu: Path) -> None:
-    clips, fps, _ = read_world_motion(cmu / "motion_cmu.npz", split)
-    sequences, _ = read_motion_file(cmu / "data_cmu.npz", "gt", split)
-    cameras = sorted({sequence.camera for sequence in sequences})
-    assert len(cameras) == 4
-    for camera in cameras:
-        seen = [sequence for sequence in sequences if sequence.camera == camera]
-        assert len(seen) > len(clips)  # those who leave the studio are in pieces there
-        assert {sequence.fps for sequence in seen} == {fps}
-        for subject in {clip.subject for clip in clips}:
-            world = np.concatenate([clip.pose for clip in clips if clip.subject == subject])
-            pieces = np.concatenate([sequence.pose_3d for sequence in seen if sequence.subject == subject])
-            np.testing.assert_allclose(bone_lengths(pieces), bone_lengths(world), atol=1e-5)  # frame by frame
-            # A rigid motion keeps the side that left is on, too.
-            np.testing.assert_allclose(handedness(pieces), handedness(world), rtol=1e-3, atol=1e-4)
-
-
-def handedness(poses: np.ndarray) -> np.ndarray:
-    """The volume that three bones at the hip span, signed: (T, 17, 3) -> (T,); mirrored poses have the opposite."""
-    right, left, spine = (poses[:, joint] - poses[:, 0] for joint in (1, 4, 7))
-    return (np.cross(right, left) * spine).sum(axis=-1)
-
-
-def test_cmu_split_is_by_person(cmu: Path) -> None:
-    train, test = ({clip.subject for clip in read_world_motion(cmu / "motion_cmu.npz", split)[0]} for split in ("train", "test"))
-    assert test <= set(prepare_cmu.TEST_SUBJECTS)
-    assert not train & set(prepare_cmu.TEST_SUBJECTS)
-    for split, subjects in (("train", train), ("test", test)):
-        assert {sequence.subject for sequence in read_motion_file(cmu / "data_cmu.npz", "gt", split)[0]} == subjects
-
-
-@pytest.mark.parametrize(("output", "beside"), [("data_cmu.npz", "motion_cmu.npz"), ("cmu.npz", "motion_cmu.npz"), ("data_", "motion_")])
-def test_name_of_the_second_file(output: str, beside: str, tmp_path: Path) -> None:
-    assert prepare_cmu.world_path(tmp_path / "data_folder" / output) == tmp_path / "data_folder" / beside

@@ -1,0 +1,189 @@
+"""What is known of the camera: from a file of intrinsics, or from what cameras write into their images (EXIF)."""
+
+from __future__ import annotations
+
+import json
+import math
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import cv2
+import numpy as np
+import tomllib
+from PIL import Image
+from PIL.ExifTags import IFD, Base
+
+from common.camera import Camera, camera_for, camera_of_view
+from common.errors import InputError
+from demo.video import IMAGES
+
+MATRIX = ("matrix", "camera_matrix", "cameraMatrix", "K")
+SIZE = ("size", "image_size", "imageSize")
+SIDES = (("image_width", "image_height"), ("width", "height"))
+LAYOUT = (
+    "it must have `matrix`, 3 x 3 in pixels, and `size`, width and height, as a Pose2Sim .toml, an OpenCV .yml or .xml "
+    "(camera_matrix, image_width, image_height) or a .json"
+)
+FILM_DIAGONAL = math.hypot(36, 24)
+"""Of a picture on 35 mm film, which equivalent focal lengths speak of, mm."""
+UNITS = {2: 25.4, 3: 10.0, 4: 1.0, 5: 0.001}
+"""Millimetres in the unit of EXIF's FocalPlaneResolutionUnit."""
+
+
+def choose_camera(fov: float | None, file: str | Path | None, film: Path | None, size: tuple[int, int]) -> Camera | None:
+    """The camera of a film, from the one of --fov and --camera that is given, else from the images of a folder; None: nobody says.
+
+    film: the video, the folder of images, or a file that was made from one; size: its (width, height) in pixels. Raises InputError
+    where both are given, the file cannot be read, or what is said cannot be.
+    """
+    if fov is not None and file is not None:
+        raise InputError("--fov and --camera are both given; give one of them")
+    if fov is not None:
+        return camera_of_view(fov, size)
+    if file is not None:
+        return camera_for(read_camera(file, film.stem if film else ""), size)
+    if film is None or not film.is_dir():
+        return None
+    images = sorted(path for path in film.iterdir() if path.suffix.lower() in IMAGES)
+    return next(filter(None, map(camera_of_image, images)), None)
+
+
+def read_camera(path: str | Path, name: str = "") -> Camera:
+    """The camera of a file of intrinsics: TOML as Pose2Sim writes it, YAML or XML as OpenCV does, or JSON with the same names.
+
+    name: which one, where the file holds several, in tables of their own. Focal length and centre are read, distortion is not.
+    Raises InputError where the file cannot be read, holds no camera, or several of which none is called `name`.
+    """
+    path = Path(path)
+    cameras = list(_cameras(_read_table(path), ""))
+    if not cameras:
+        raise InputError(f"{path}: holds no camera; {LAYOUT}")
+    if len(cameras) > 1:
+        names = [own for own, _ in cameras]
+        cameras = [camera for camera in cameras if camera[0].lower() == name.lower()]
+        if len(cameras) != 1:
+            raise InputError(
+                f"{path}: holds the cameras {', '.join(names)}, none or several called {name!r} as the film is; "
+                "give a file with one camera, or --fov"
+            )
+    return _camera(path, *cameras[0])
+
+
+def _read_table(path: Path) -> Mapping[str, object]:
+    """A file of names and values, some of which may be tables themselves."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise InputError(f"{path}: there is no such file; give one by --camera") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read as a text ({error}); give a file of intrinsics") from error
+    suffix = path.suffix.lower()
+    try:
+        if suffix == ".toml":
+            table = tomllib.loads(text)
+        elif suffix == ".json":
+            table = json.loads(text)
+        elif suffix in (".yml", ".yaml", ".xml"):
+            storage = cv2.FileStorage(text, cv2.FILE_STORAGE_READ | cv2.FILE_STORAGE_MEMORY)
+            table = _plain(storage.root())
+        else:
+            raise InputError(f"{path}: is no .toml, .yml, .yaml, .xml or .json; {LAYOUT}")
+    except (ValueError, RecursionError, cv2.error, SystemError) as error:
+        raise InputError(f"{path}: is damaged, or no {suffix} file ({_line(error)}); {LAYOUT}") from error
+    if not isinstance(table, Mapping):
+        raise InputError(f"{path}: holds no names and values; {LAYOUT}")
+    return table
+
+
+def _plain(node: cv2.FileNode) -> object:
+    if node.isMap():
+        return {key: _plain(node.getNode(key)) for key in node.keys()}  # noqa: SIM118 - a node is no dict
+    if node.isSeq():
+        return [_plain(node.at(number)) for number in range(node.size())]
+    return node.string() if node.isString() else node.real() if node.isReal() or node.isInt() else None
+
+
+def _cameras(table: Mapping[str, object], name: str) -> Iterator[tuple[str, Mapping[str, object]]]:
+    """The tables that have a matrix, with their names: this one, or those in it."""
+    if any(key in table for key in MATRIX):
+        yield str(table.get("name", name)), table
+        return
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            yield from _cameras(value, key)
+
+
+def _camera(path: Path, name: str, table: Mapping[str, object]) -> Camera:
+    key = next(key for key in MATRIX if key in table)
+    matrix = table[key]
+    if isinstance(matrix, Mapping):  # as OpenCV and ROS write one
+        matrix = matrix.get("data")
+    matrix = _numbers(path, key, matrix, 9)
+    (fx, skew, cx), (row, fy, cy), last = matrix.reshape(3, 3).tolist()
+    if not (fx > 0 and fy > 0 and row == 0 and last == [0, 0, 1] and abs(skew) < 0.01 * fx):
+        raise InputError(f"{path}: field {key} is no camera matrix [[fx, 0, cx], [0, fy, cy], [0, 0, 1]]; correct it")
+    names = next((key for key in SIZE if key in table), None)
+    sides = next((pair for pair in SIDES if all(key in table for key in pair)), None)
+    if names is None and sides is None:
+        raise InputError(f"{path}: has no size of the picture beside {key}; {LAYOUT}")
+    size = _numbers(path, names or " and ".join(sides), table[names] if names else [table[key] for key in sides], 2)
+    if not (size >= 1).all():
+        raise InputError(f"{path}: says that the picture is {size[0]:g} x {size[1]:g} pixels; correct it")
+    return Camera(name, tuple(size.tolist()), (fx, fy), (cx, cy))
+
+
+def _numbers(path: Path, key: str, value: object, count: int) -> np.ndarray:
+    """`count` finite numbers, however they are nested -> (count,)."""
+    try:
+        numbers = np.array(value, dtype=np.float64).ravel()  # (count,)
+    except (TypeError, ValueError, OverflowError):
+        numbers = np.zeros(0)
+    if len(numbers) != count or not np.isfinite(numbers).all():
+        raise InputError(f"{path}: field {key} is not {count} numbers; {LAYOUT}")
+    return numbers
+
+
+def camera_of_image(path: str | Path) -> Camera | None:
+    """The camera of an image, as its EXIF says it: by the focal length on 35 mm film, else by focal length and sensor. None: it does not.
+
+    Raises InputError where the field of view that it says is none of a camera.
+    """
+    path = Path(path)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow's, of damaged EXIF: what can be read of it is read
+            with Image.open(path) as image:
+                size, exif = image.size, image.getexif().get_ifd(IFD.Exif)
+        focal = _focal_length(exif, size)
+    except (OSError, SyntaxError, ValueError, TypeError, KeyError, Image.DecompressionBombError):
+        return None  # no image of Pillow's, or EXIF that is none: it does not say
+    if focal is None:
+        return None
+    try:
+        camera = Camera(path.name, size, (focal, focal), (size[0] / 2, size[1] / 2))
+        return camera_for(camera, size)
+    except InputError as error:
+        raise InputError(f"{path}: by its EXIF, {error}; or say the true one by --fov") from error
+
+
+def _focal_length(exif: Mapping[int, object], size: tuple[int, int]) -> float | None:
+    """In pixels of an image of `size`; None where the EXIF does not say it. 0 stands for unknown there."""
+    on_film = _positive(exif.get(Base.FocalLengthIn35mmFilm))
+    if on_film:
+        return on_film / FILM_DIAGONAL * math.hypot(*size)
+    length, density = (_positive(exif.get(tag)) for tag in (Base.FocalLength, Base.FocalPlaneXResolution))
+    unit = UNITS.get(exif.get(Base.FocalPlaneResolutionUnit, 2))
+    taken = [_positive(exif.get(tag)) for tag in (Base.ExifImageWidth, Base.ExifImageHeight)]
+    if length and density and unit and all(taken):
+        return length * density / unit * max(size) / max(taken)
+    return None
+
+
+def _positive(value: object) -> float:
+    number = float(value) if value is not None else 0.0
+    return number if math.isfinite(number) and number > 0 else 0.0
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:120] or type(error).__name__
