@@ -4,7 +4,8 @@
 
 A small synthetic set (dataset/prepare_toy.py) in a temporary folder; one run that is left alone; then runs to which something
 happens again and again, each time gone on with by --resume until it is done. "Amid a save": the process was stopped while a
-temporary file was there, so that the signal meets the save itself. After every blow each checkpoint in the folder is read; at
+temporary file was there, so that the signal meets the save itself; "half-written" counts the kills that left such a file behind for
+the next start to sweep. After every blow each checkpoint in the folder is read; at
 the end of every run its weights, optimizer, random numbers and history must be those of the run that was left alone, bit for
 bit, and its folder must hold the same files and no other. Exit code 1 where anything of that fails. Linux only.
 """
@@ -115,7 +116,14 @@ def train(flags: list[str], log: Path) -> None:
     handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(handle, 1)
     os.dup2(handle, 2)
-    run(MIXSTE, "mixste.hot_mixste", flags)
+    code = 0
+    try:
+        run(MIXSTE, "mixste.hot_mixste", flags)
+    except SystemExit as end:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # as where a program ends; that of a forked process would meet it
+        code = end.code
+    sys.stdout.flush()
+    os._exit(code)
 
 
 def start(folder: Path, root: Path, workers: int, log: Path) -> BaseProcess:
@@ -176,7 +184,7 @@ class Row:
     """What happened to the runs of one kind of blow."""
 
     blows: int = 0
-    in_save: int = 0
+    half_written: int = 0
     ended_wrong: int = 0
     runs: int = 0
     differ: int = 0
@@ -212,7 +220,7 @@ def suffer(blow: Blow, count: int, root: Path, whole: Path, seconds: float, plac
                 process.join()
                 print(f"{log}: hangs")
             if struck:
-                row.in_save += saving(folder)
+                row.half_written += saving(folder)
                 row.unreadable += len(unreadable(folder))
             expected = (*blow.codes, 0) if struck else (0,)
             if process.exitcode not in expected or "Traceback" in log.read_text():
@@ -233,6 +241,7 @@ def main() -> None:
     parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=number(int, 1), default=20, help="blows of each kind; half as many of some (default: %(default)s)")
     parser.add_argument("--seed", type=number(int, 0), default=0, help="of the moments (default: %(default)s)")
+    parser.add_argument("--only", default="", metavar="TEXT", help="only blows whose title has this in it (default: all)")
     args = parser.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as name:
@@ -247,15 +256,17 @@ def main() -> None:
             raise InputError(f"the run that is left alone failed: {(place / 'whole.txt').read_text()}")
         steps = len(read_torch_file(whole / LAST)["progress"]["history"])
         print(f"the run that is left alone: {steps} epochs, {seconds:.1f} s, {(whole / LAST).stat().st_size:,} bytes of {LAST}\n")
-        heads = ("blows", "amid a save", "ended wrong", "runs", "other end", "unreadable", "left over")
+        heads = ("blows", "half-written", "ended wrong", "runs", "other end", "unreadable", "left over")
         print(f"{'':42}" + "".join(f"{head:>13}" for head in heads), flush=True)
         right = True
         for line, blow in enumerate(BLOWS):
+            if args.only not in blow.title:
+                continue
             rng = np.random.default_rng([args.seed, line])
             folder = place / str(line)
             folder.mkdir()
             row = suffer(blow, max(1, round(args.kills * blow.share)), root, whole, seconds, folder, rng)
-            cells = (row.blows, row.in_save, row.ended_wrong, row.runs, row.differ, row.unreadable, row.left_over)
+            cells = (row.blows, row.half_written, row.ended_wrong, row.runs, row.differ, row.unreadable, row.left_over)
             print(f"{blow.title:42}" + "".join(f"{cell:>13}" for cell in cells), flush=True)
             right = right and row.right
     if not right:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import atexit
 import contextlib
 import io
 import os
@@ -55,6 +56,7 @@ def exit_on_input_error(main: Callable[[], object]) -> None:
             print(f"error: {_on_one_line(str(error))}", file=sys.stderr)
             raise SystemExit(2) from None
         except KeyboardInterrupt:
+            atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)  # a second one would meet Python's own clearing up
             print("stopped by Ctrl-C", file=sys.stderr)
             raise SystemExit(128 + signal.SIGINT) from None
         except Terminated as end:

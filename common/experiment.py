@@ -8,7 +8,7 @@ import json
 import signal
 import time
 from argparse import Namespace
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -214,10 +214,21 @@ class _Job:
         self.random = random_state(self.compute)
         self.buffers = [buffer.clone() for buffer in self.model.buffers()]
 
-    def undo_broken_step(self) -> None:
-        """Put the buffers back; the random numbers are saved as they were noted."""
-        for buffer, value in zip(self.model.buffers(), self.buffers, strict=True):
-            buffer.copy_(value)
+    @contextlib.contextmanager
+    def saved_if_broken_off(self, folder: Path, progress: Progress, save: Callable[[], None]) -> Iterator[None]:
+        """Save the run as it was after the last whole step where a signal, a loader process or want of memory ends the block early."""
+        try:
+            with out_of_memory_named():
+                yield
+        except (Stopped, LoaderDied, OutOfMemory) as end:
+            for buffer, value in zip(self.model.buffers(), self.buffers, strict=True):
+                buffer.copy_(value)
+            if isinstance(end, OutOfMemory) and (progress.epoch, progress.step) == (1, 0):
+                raise  # smaller numbers make another run, for which the folder stays free
+            save()
+            if isinstance(end, Stopped):
+                raise
+            raise InputError(f"{end}; stopped in epoch {progress.epoch}, step {progress.step}, go on with --resume {folder}") from end
 
     def train(self, train_set: PoseDataset | WildDataset, folder: Path, resumed: Run | None) -> None:
         """Train for --nepoch epochs, test after each, keep the best and the last; end with the table of the best epoch."""
@@ -247,27 +258,18 @@ class _Job:
             write_run(folder, self.model, self.normaliser, optimizer, scaler, self.mean, progress, args, self.recipe, self.random)
             saved = time.monotonic()
 
+        def autosave() -> None:
+            if time.monotonic() - saved > args.save_every:
+                save()
+
         self.remember()
         best = None
         with self.signals_noted():
             try:
                 while progress.epoch <= args.nepoch:
-                    try:
-                        with out_of_memory_named():
-                            self.train_epoch(
-                                train_set, optimizer, scaler, progress, lambda: time.monotonic() - saved > args.save_every and save()
-                            )
-                            scores = self.evaluate(self.result)
-                    except (Stopped, LoaderDied, OutOfMemory) as end:
-                        self.undo_broken_step()
-                        if isinstance(end, OutOfMemory) and (progress.epoch, progress.step) == (1, 0):
-                            raise  # smaller numbers make another run, for which the folder stays free
-                        save()
-                        if isinstance(end, InputError):
-                            raise InputError(
-                                f"{end}; stopped in epoch {progress.epoch}, step {progress.step}, go on with --resume {folder}"
-                            ) from end
-                        raise
+                    with self.saved_if_broken_off(folder, progress, save):
+                        self.train_epoch(train_set, optimizer, scaler, progress, autosave)
+                        scores = self.evaluate(self.result)
                     replaced = progress.best_name
                     if self.end_epoch(folder, scores, progress):
                         best = scores, progress.epoch
@@ -302,7 +304,7 @@ class _Job:
         optimizer: torch.optim.Optimizer,
         scaler: torch.amp.GradScaler,
         progress: Progress,
-        autosave,
+        autosave: Callable[[], None],
     ) -> None:
         """The batches of an epoch that are not done yet."""
         args, recipe = self.args, self.recipe
