@@ -75,7 +75,7 @@ def check_header(where: str, dtype: np.dtype, shape: tuple[int, ...], field: Fie
     where: file and field; advice: what to do; the sentence begins and ends with them.
     """
     kind_fits = dtype.kind in field.kind.codes and (dtype.kind == "U" or dtype.itemsize in field.kind.widths)
-    if not kind_fits or len(shape) != len(field.shape) or not all(map(_fits, shape, field.shape, [axes] * len(shape))):
+    if not kind_fits or len(shape) != len(field.shape) or not all(_fits(*pair, axes) for pair in zip(shape, field.shape, strict=True)):
         raise InputError(f"{where} is {_described(dtype, shape)}, not {_wanted(field, axes)}; {advice}")
     for size, axis in zip(shape, field.shape, strict=True):
         if isinstance(axis, str):
@@ -96,7 +96,9 @@ def check_values(where: str, values: np.ndarray, field: Field, axes: Axes, advic
         if field.finite and not (all(map(math.isfinite, ends)) and low <= ends[0] and ends[1] <= high):
             wide = values.astype(np.float64)
             place = np.argwhere(~((wide >= low) & (wide <= high) & np.isfinite(wide)))[0].tolist()
-            raise InputError(f"{where}{_entry(place, field, axes)} is {values[tuple(place)]}, not {_range(field)}; {advice}")
+            value = values[tuple(place)]
+            number = f"{value:g}" if values.dtype.kind == "f" else str(value)
+            raise InputError(f"{where}{_entry(place, field, axes)} is {number}, not {_range(field)}; {advice}")
 
 
 def shown(text: object, most: int = 60) -> str:
