@@ -1,4 +1,5 @@
-"""BVH motion capture: any file as joints, channels and places; one of the "Daz" conversion of CMU's -> the 17 joints."""
+"""BVH motion capture: any file as joints, channels and places; one of the "Daz" conversion of CMU's -> the 17
+joints."""
 
 from __future__ import annotations
 
@@ -42,7 +43,8 @@ class BvhJoint:
 
 
 def read_bvh_file(path: str | Path) -> tuple[list[BvhJoint], np.ndarray, float]:
-    """Parse a BVH file: its joints (parents first, end sites left out), its channels (T, C) as in the file, frames per second.
+    """Parse a BVH file: its joints (parents first, end sites left out), its channels (T, C) as in the file, frames
+    per second.
 
     Raises InputError where the file is missing, cut short or no BVH.
     """
@@ -70,7 +72,8 @@ def read_bvh_file(path: str | Path) -> tuple[list[BvhJoint], np.ndarray, float]:
 
 
 def read_bvh(path: str | Path) -> tuple[np.ndarray, float]:
-    """A clip of the "Daz" BVH conversion -> its 17 joints (T, 17, 3), metres, world with y up, and its frames per second.
+    """A clip of the "Daz" BVH conversion -> its 17 joints (T, 17, 3), metres, world with y up, and its frames per
+    second.
 
     The first frame, a T-pose, is dropped. Raises InputError where the file is missing, damaged, or lacks a joint.
     """
@@ -98,7 +101,8 @@ def read_bvh(path: str | Path) -> tuple[np.ndarray, float]:
 
 
 def bvh_forward_kinematics(joints: list[BvhJoint], values: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Channels (T, C) -> where each joint is, (T, 3) in file units, and how it is turned, (T, 3, 3), both in world axes."""
+    """Channels (T, C) -> where each joint is, (T, 3) in file units, and how it is turned, (T, 3, 3), both in world
+    axes."""
     place: list[np.ndarray] = []
     turn: list[np.ndarray] = []
     column = 0
