@@ -42,6 +42,6 @@ test-readers:
 		version=$$($$python -c 'import platform; print(platform.python_version())' 2>/dev/null) || continue; \
 		$$python -m venv $(VENV)/readers/$$version && \
 		$(VENV)/readers/$$version/bin/python -m pip install --disable-pip-version-check --quiet numpy pytest tqdm && \
-		$(VENV)/readers/$$version/bin/python -m pytest tests/test_safe_pickle.py tests/test_mutate.py tests/test_world_motion.py \
+		$(VENV)/readers/$$version/bin/python -m pytest tests/test_npz.py tests/test_safe_pickle.py tests/test_mutate.py tests/test_world_motion.py \
 			tests/test_prepare.py || exit 1; \
 	done

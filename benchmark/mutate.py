@@ -3,10 +3,11 @@
     python benchmark/mutate.py --cases 400
     python benchmark/mutate.py --readers "motion file" checkpoint --seed 7
 
-Every case takes a good file, does to it what its mutation says, and reads it. Right is: refused with an InputError of one
-sentence, or read as the file was, or, where the mutation also mends checksums or the file has none, read as other values of the
-right kind. Wrong is: any other exception, a hang, memory over the limit, a message that is no sentence, damage that passes
-unnoticed. The table says how often each came; the cases that went wrong follow, each with what it takes to repeat it.
+Every case takes a good file, does to it what its mutation says, and reads it. Right is: refused with an InputError
+of one sentence, or read as the file was, or, where the mutation also mends checksums or the file has none, read as
+other values of the right kind. Wrong is: any other exception, a hang, memory over the limit, a message that is no
+sentence, damage that passes unnoticed. The table says how often each came; the cases that went wrong follow, each
+with what it takes to repeat it.
 """
 
 from __future__ import annotations
@@ -51,7 +52,8 @@ LONGEST = 700
 
 @dataclasses.dataclass(frozen=True)
 class Reader:
-    """make(folder) writes a good file and gives its path; read(path) reads it, raising InputError for what cannot be used."""
+    """make(folder) writes a good file and gives its path; read(path) reads it, raising InputError for what cannot be
+    used."""
 
     make: Callable[[Path], Path]
     read: Callable[[Path], object]
@@ -327,7 +329,8 @@ def _arrays(value: object) -> Iterator[np.ndarray]:
 
 
 def judge(case: Case, reader: Reader, good: Path, expected: str, folder: Path) -> Outcome:
-    """Make the file of a case in `folder` from the file `good` and those beside it, and read it; expected: the digest of `good`."""
+    """Make the file of a case in `folder` from the file `good` and those beside it, and read it; expected: the
+    digest of `good`."""
     rng = np.random.default_rng([case.seed, case.number, zlib.crc32(case.reader.encode())])
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(good.parent, folder)
@@ -360,7 +363,8 @@ def judge(case: Case, reader: Reader, good: Path, expected: str, folder: Path) -
 
 
 def _work(connection, memory: int) -> None:
-    """Judge the cases that come through the connection, with so many bytes of memory over those that the imports take."""
+    """Judge the cases that come through the connection, with so many bytes of memory over those that the imports
+    take."""
     warnings.simplefilter("ignore")
     good: dict[str, tuple[Path, str]] = {}
     with tempfile.TemporaryDirectory() as place:

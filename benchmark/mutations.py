@@ -1,4 +1,5 @@
-"""What benchmark/mutate.py does to files: each mutation changes a file in place, as a generator of random numbers says."""
+"""What benchmark/mutate.py does to files: each mutation changes a file in place, as a generator of random numbers
+says."""
 
 from __future__ import annotations
 
@@ -204,7 +205,8 @@ def _directory_lies(path: Path, rng: np.random.Generator) -> None:
 
 
 def _bomb(path: Path, rng: np.random.Generator) -> None:
-    """One member unpacks to 3 GB of zeros, behind what it held or in its place; sizes are stated as they are, or as 100 bytes."""
+    """One member unpacks to 3 GB of zeros, behind what it held or in its place; sizes are stated as they are, or as
+    100 bytes."""
     members = read_members(path)
     name = str(_any(rng, members))
     head = _any(rng, (members[name], members[name][:128], b"", npy_header("<f8", (3 * 2**27,)), npy_header("|O", ()) + b"\x80\x02"))

@@ -1,7 +1,9 @@
-"""data_2d_custom_NAME.npz: 2D of other people's videos, as VideoPose3D's scripts write it; one person per video and no 3D.
+"""data_2d_custom_NAME.npz: 2D of other people's videos, as VideoPose3D's scripts write it; one person per video and
+no 3D.
 
-positions_2d = {video: {"custom": [(T, 17, 2) pixels]}}, metadata = {layout_name: "coco", num_joints, keypoints_symmetry,
-video_metadata: {video: {w, h}}}, both pickled; a third coordinate is taken for the detector's score.
+positions_2d = {video: {"custom": [(T, 17, 2) pixels]}}, metadata = {layout_name: "coco", num_joints,
+keypoints_symmetry, video_metadata: {video: {w, h}}}, both pickled; a third coordinate is taken for the detector's
+score.
 """
 
 from __future__ import annotations
@@ -22,8 +24,8 @@ AGAIN = "make the file again with VideoPose3D's prepare_data_2d_custom.py"
 
 
 class CustomVideo(NamedTuple):
-    """One video: its name, its 17 joints (T, 17, 3) in pixels and score, of which layout they are, and, where the file tells, frames
-    per second and (width, height) in pixels."""
+    """One video: its name, its 17 joints (T, 17, 3) in pixels and score, of which layout they are, and, where the
+    file tells, frames per second and (width, height) in pixels."""
 
     name: str
     points: np.ndarray
@@ -48,8 +50,8 @@ def without_3d(path: str | Path) -> InputError:
 def read_custom_2d(path: str | Path, video: str | None = None) -> CustomVideo:
     """Read the video called `video`, with or without its suffix; None: the only one of the file.
 
-    Raises InputError where the file is damaged or of another layout, and, with the names that it has, where it is not clear which
-    video is meant.
+    Raises InputError where the file is damaged or of another layout, and, with the names that it has, where it is
+    not clear which video is meant.
     """
     path = Path(path)
     positions, metadata = read_mapping(path, "positions_2d"), read_mapping(path, "metadata")

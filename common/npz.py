@@ -1,13 +1,12 @@
 """Reading .npz files: sizes are checked before anything is read, and whatever is wrong becomes a sentence.
 
-The zip directory says how large each field is, and the header of the field says of what type and shape it is. Both are compared
-with each other and with what the field may be (common/schema.py) before memory is set aside.
+The zip directory says how large each field is, and the header of the field says of what type and shape it is. Both
+are compared with each other and with what the field may be (common/schema.py) before memory is set aside.
 """
 
 from __future__ import annotations
 
 import contextlib
-import lzma
 import math
 import re
 import struct
@@ -25,13 +24,15 @@ from common.errors import InputError
 from common.files import require_file
 from common.schema import Axes, Field, check_header, check_values, shown
 
-# What zipfile and the decompressors raise on damaged files; RuntimeError: encrypted, or packed by a method that zipfile lacks.
-DAMAGE = (OSError, ValueError, EOFError, RuntimeError, OverflowError, struct.error, zipfile.BadZipFile, zlib.error, lzma.LZMAError)
+# What zipfile and the decompressors raise on damaged files; RuntimeError: encrypted, or packed by a method that
+# zipfile lacks.
+DAMAGE = (OSError, ValueError, EOFError, RuntimeError, OverflowError, struct.error, zipfile.BadZipFile, zlib.error)
 
 SMALL = 64 * 2**20
 """A field of up to so many bytes may be packed as tightly as can be."""
 TIGHTEST = 100
-"""Larger ones are not packed to less than one part in so many: real motion is not, and what is would fill the memory."""
+"""Larger ones are not packed to less than one part in so many: real motion is not, and what is would fill the
+memory."""
 LONGEST_HEADER = 10_000
 LONGEST_NUMBER, MOST_AXES = 18, 32
 MAGIC = b"\x93NUMPY"
@@ -103,7 +104,8 @@ def _parse_shape(text: str) -> tuple[int, ...]:
 
 
 def plain_dtype(code: str) -> np.dtype:
-    """The dtype of one plain kind that numpy knows by this code: no fields, no subarrays. Raises ValueError for any other."""
+    """The dtype of one plain kind that numpy knows by this code: no fields, no subarrays. Raises ValueError for any
+    other."""
     if not re.fullmatch(_CODE, code, re.ASCII):
         raise ValueError(f"the type {code[:30]!r} is no plain one")
     try:
@@ -133,7 +135,8 @@ class NpzFields:
         return name in self.members
 
     def __call__(self, name: str) -> np.ndarray:
-        """Read one field; the others are not touched. Raises InputError where it is missing, damaged or not as declared."""
+        """Read one field; the others are not touched. Raises InputError where it is missing, damaged or not as
+        declared."""
         where, field = f"{self.path}: field {name}", self.schema[name]
         with self.open(name) as (file, header):
             check_header(where, header.dtype, header.shape, field, self.axes, self.layout)
@@ -192,8 +195,8 @@ def read_array(file: IO[bytes], header: Header) -> np.ndarray:
 def open_npz(path: str | Path, schema: Mapping[str, Field], *, make: str, layout: str) -> Iterator[NpzFields]:
     """Open an .npz to read fields from it, and close it when the block ends.
 
-    make: what to do where there is no such file; layout: what to do where its fields are not as they should be; both end a
-    sentence. Raises InputError where the file is missing or no .npz.
+    make: what to do where there is no such file; layout: what to do where its fields are not as they should be; both
+    end a sentence. Raises InputError where the file is missing or no .npz.
     """
     path = require_file(path, make)
     try:

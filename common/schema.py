@@ -1,4 +1,5 @@
-"""What the arrays of a file must be, declared field by field: kind, axes, range. One place checks it, whatever the file."""
+"""What the arrays of a file must be, declared field by field: kind, axes, range. One place checks it, whatever the
+file."""
 
 from __future__ import annotations
 
@@ -40,8 +41,9 @@ MOST_PIXELS, MOST_METRES = 1e7, 1e5
 class Field:
     """One field: its kind, and its axes, each a size, a choice of sizes or a name.
 
-    Axes of one name have one size in all fields of a file, 1 or more. least, most: the range of numbers; most: of a text, the
-    number of characters. choices: of a text, what it may be. finite: False where the reader itself looks at the numbers.
+    Axes of one name have one size in all fields of a file, 1 or more. least, most: the range of numbers; most: of a
+    text, the number of characters. choices: of a text, what it may be. finite: False where the reader itself looks
+    at the numbers.
     """
 
     kind: Kind
@@ -62,7 +64,8 @@ SOURCE = Field(TEXT, most=SENTENCE)
 
 
 class Axes(dict[str, tuple[int, str]]):
-    """The sizes of named axes, each with a few words that say where it comes from; `names`: what the entries along one are called."""
+    """The sizes of named axes, each with a few words that say where it comes from; `names`: what the entries along
+    one are called."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -70,12 +73,13 @@ class Axes(dict[str, tuple[int, str]]):
 
 
 def check_header(where: str, dtype: np.dtype, shape: tuple[int, ...], field: Field, axes: Axes, advice: str) -> None:
-    """Raise InputError where an array of this type and shape is not what `field` says; sizes that are new go into `axes`.
+    """Raise InputError where an array of this type and shape is not what `field` says; sizes that are new go into
+    `axes`.
 
     where: file and field; advice: what to do; the sentence begins and ends with them.
     """
     kind_fits = dtype.kind in field.kind.codes and (dtype.kind == "U" or dtype.itemsize in field.kind.widths)
-    if not kind_fits or len(shape) != len(field.shape) or not all(map(_fits, shape, field.shape, [axes] * len(shape))):
+    if not kind_fits or len(shape) != len(field.shape) or not all(_fits(*pair, axes) for pair in zip(shape, field.shape, strict=True)):
         raise InputError(f"{where} is {_described(dtype, shape)}, not {_wanted(field, axes)}; {advice}")
     for size, axis in zip(shape, field.shape, strict=True):
         if isinstance(axis, str):
@@ -96,11 +100,14 @@ def check_values(where: str, values: np.ndarray, field: Field, axes: Axes, advic
         if field.finite and not (all(map(math.isfinite, ends)) and low <= ends[0] and ends[1] <= high):
             wide = values.astype(np.float64)
             place = np.argwhere(~((wide >= low) & (wide <= high) & np.isfinite(wide)))[0].tolist()
-            raise InputError(f"{where}{_entry(place, field, axes)} is {values[tuple(place)]}, not {_range(field)}; {advice}")
+            value = values[tuple(place)]
+            number = f"{value:g}" if values.dtype.kind == "f" else str(value)
+            raise InputError(f"{where}{_entry(place, field, axes)} is {number}, not {_range(field)}; {advice}")
 
 
 def shown(text: object, most: int = 60) -> str:
-    """A text from a file, fit for a sentence: in quotes, on one line, no longer than `most` and without control characters."""
+    """A text from a file, fit for a sentence: in quotes, on one line, no longer than `most` and without control
+    characters."""
     text = str(text)
     return repr(text if len(text) <= most else text[: most - 3] + "...")
 
@@ -147,7 +154,8 @@ def _check_text(where: str, values: np.ndarray, field: Field, axes: Axes, advice
 
 
 def text_problem(text: str, most: int = LABEL) -> str:
-    """What a text from a file is that may not stand in a line of output, in words; "" where nothing is wrong with it."""
+    """What a text from a file is that may not stand in a line of output, in words; "" where nothing is wrong with
+    it."""
     if len(text) > most:
         return f"a text of {len(text)} characters, more than {most}"
     return f"{shown(text)}, with characters that cannot be printed" if _CONTROL.search(text) else ""

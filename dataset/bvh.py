@@ -29,7 +29,8 @@ class BvhJoint:
 
 
 def read_bvh_file(path: str | Path) -> tuple[list[BvhJoint], np.ndarray, float]:
-    """Parse a BVH file: its joints (parents first, end sites left out), its channels (T, C) as in the file, frames per second.
+    """Parse a BVH file: its joints (parents first, end sites left out), its channels (T, C) as in the file, frames
+    per second.
 
     Raises InputError where the file is missing, cut short or no BVH.
     """
@@ -57,7 +58,8 @@ def read_bvh_file(path: str | Path) -> tuple[list[BvhJoint], np.ndarray, float]:
 
 
 def bvh_forward_kinematics(joints: list[BvhJoint], values: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Channels (T, C) -> where each joint is, (T, 3) in file units, and how it is turned, (T, 3, 3), both in world axes."""
+    """Channels (T, C) -> where each joint is, (T, 3) in file units, and how it is turned, (T, 3, 3), both in world
+    axes."""
     place: list[np.ndarray] = []
     turn: list[np.ndarray] = []
     column = 0

@@ -1,4 +1,5 @@
-"""What the readers of motion capture files share: text into numbers, angles into rotations, one frame rate into another."""
+"""What the readers of motion capture files share: text into numbers, angles into rotations, one frame rate into
+another."""
 
 from __future__ import annotations
 
@@ -41,7 +42,8 @@ def chain(axes: str, degrees: np.ndarray) -> np.ndarray:
 
 
 def resample(poses: np.ndarray, fps: float, target_fps: float) -> np.ndarray:
-    """(T, ...) at `fps` -> (T', ...) at `target_fps`, first frame to last, by the not-a-knot cubic spline through the frames."""
+    """(T, ...) at `fps` -> (T', ...) at `target_fps`, first frame to last, by the not-a-knot cubic spline through
+    the frames."""
     last = len(poses) - 1
     if last == 0 or fps == target_fps:
         return poses
@@ -59,7 +61,8 @@ def second_derivatives(values: np.ndarray) -> np.ndarray:
     last = len(values) - 1
     if last < 2:
         return bend
-    # bend[i-1] + 4 bend[i] + bend[i+1] = right[i] within; not-a-knot, bend[0] = 2 bend[1] - bend[2], leaves 6 bend[1] = right[1].
+    # bend[i-1] + 4 bend[i] + bend[i+1] = right[i] within; not-a-knot, bend[0] = 2 bend[1] - bend[2], leaves 6
+    # bend[1] = right[1].
     right = 6 * (values[2:] - 2 * values[1:-1] + values[:-2])
     bend[1], bend[-2] = right[0] / 6, right[-1] / 6
     pivot = np.zeros(last)  # Gauss: down from frame 2, then up again
@@ -74,7 +77,8 @@ def second_derivatives(values: np.ndarray) -> np.ndarray:
 
 
 def read_text(path: Path) -> str:
-    """The text of a motion capture file, in whichever of the usual encodings. Raises InputError where it cannot be read."""
+    """The text of a motion capture file, in whichever of the usual encodings. Raises InputError where it cannot be
+    read."""
     require_file(path, ADVICE)
     try:
         data = path.read_bytes()
@@ -95,7 +99,8 @@ def _utf8_or_latin1(data: bytes) -> str:
 
 
 def read_numbers(path: Path, field: str, words: object, count: int | None = None) -> np.ndarray:
-    """Words, in a list or a table, as float64. Raises InputError where they are not all finite numbers, or not `count` of them."""
+    """Words, in a list or a table, as float64. Raises InputError where they are not all finite numbers, or not
+    `count` of them."""
     try:
         values = np.array(words, dtype=np.float64)
     except ValueError as error:

@@ -31,7 +31,7 @@ from demo.export import Poses, read_poses, write_poses
 from demo.video import VideoWriter, open_video
 from model import create_model
 from tests.conftest import ROOT
-from tests.test_errors import heed_ctrl_c
+from tests.test_errors import heed_signals
 from tests.test_shipped import walker
 
 SIZE, FPS, FRAMES = (320, 180), 25, 12
@@ -386,7 +386,7 @@ def test_a_demo_that_is_stopped_leaves_whole_files_only(stage: str, number: int 
     settings = os.environ | {"STAGE": stage, "TMPDIR": str(tmp_path / "tmp")}
     command = [sys.executable, "-c", SLOW, *map(str, flags)]
     process = subprocess.Popen(
-        command, cwd=ROOT, env=settings, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heed_ctrl_c
+        command, cwd=ROOT, env=settings, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heed_signals
     )
     while number is not None and process.stdout.readline().strip() != stage:
         assert process.poll() is None

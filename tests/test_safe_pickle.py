@@ -266,6 +266,34 @@ def test_a_huge_memo_number_takes_no_memory() -> None:
     assert peak < 10e6
 
 
+PRIME = 2**61 - 1  # whole numbers that differ by it have one hash
+COSTLY = {
+    "keys of one hash": b"\x80\x02}(" + b"".join(pickle.dumps(i * PRIME, 2)[2:-1] + b"N" for i in range(1, 60_001)) + b"u.",
+    "keys of one hash, set one by one": b"\x80\x02}" + b"".join(pickle.dumps(i * PRIME, 2)[2:-1] + b"Ns" for i in range(1, 60_001)) + b".",
+    "nothing, very often": b"\x80\x02" + b"N" * 5_000_000 + b".",
+    "empty lists, very often": b"\x80\x02" + b"]" * 5_000_000 + b".",
+    "marks": b"\x80\x02" + b"(" * 5_000_000 + b".",
+    "a memo without end": b"\x80\x04N" + b"\x94" * 5_000_000 + b".",
+    "a number of many digits": b"I" + b"9" * 2_000_000 + b"\n.",
+    "a long number": b"\x80\x02\x8b\x00\x00\x10\x00" + b"\x01" * 2**20 + b".",
+    "a set": b"\x80\x04\x8f(K\x01K\x02\x90.",
+    "doubled without end": b"\x80\x02](" + b"2" * 2_000_000 + b"e.",
+}
+
+
+@pytest.mark.parametrize("name", COSTLY)
+def test_pickles_that_cost_much_are_refused_soon(name: str, patience: None) -> None:
+    with pytest.raises(ValueError, match="it asks for"):
+        load_objects(COSTLY[name])
+
+
+def test_get_cannot_be_replaced() -> None:
+    scalar = b"\x80\x02c" + _scalar.__module__.encode() + b"\nscalar\n"
+    for target in (scalar, b"\x80\x02}", b"\x80\x02]", b"\x80\x02N"):
+        with pytest.raises(ValueError, match="a state for something that has none"):
+            load_objects(target + b"}U\x03getNsb.")
+
+
 def test_reading_leaves_no_trace_in_the_reader() -> None:
     # BUILD with a state of two parts sets attributes of what is on the stack: here, a default of the function that makes scalars.
     scalar = b"\x80\x02c" + _scalar.__module__.encode() + b"\nscalar\n"
