@@ -100,8 +100,9 @@ PARALLEL = min(4, os.cpu_count() or 1)
 """So many people, or squares of a search, are seen to at once."""
 LARGE = 15e6
 """Bytes of a landmark model that is worth all cores for one person; a smaller one leaves a core to who decodes the video."""
-DOUBLE = 0.06
-"""People whose points are less than this apart in the mean, in sides of the region, are one."""
+DOUBLE, DOUBTFUL = 0.06, 0.15
+"""People whose points are less than this apart in the mean, in sides of the region, are one; the more so where one of them was out of
+sight, and so is only guessed to be in the region."""
 
 # Of the packaged graph: the person detector on one picture, and the landmarks of one person in one region. Not the graph as a
 # whole, since that follows one person only and finds nobody who is small in the picture.
@@ -141,10 +142,10 @@ class _Person(NamedTuple):
         velocity = ((1 - NEWS) * self.velocity[0] + NEWS * moved[0], (1 - NEWS) * self.velocity[1] + NEWS * moved[1])
         return now._replace(velocity=velocity, first=self.first, last=time)
 
-    def doubles(self, others: list[_Person]) -> bool:
+    def doubles(self, others: list[_Person], nearest: float = DOUBLE) -> bool:
         """Whether this is one of the others, as when two regions have slipped onto one person."""
         apart = [np.linalg.norm(self.points[:, :2] - other.points[:, :2], axis=-1).mean() / other.region.side for other in others]
-        return min(apart, default=math.inf) <= DOUBLE
+        return min(apart, default=math.inf) <= nearest
 
     def heading(self, time: float) -> Region:
         """Where the person should be by then."""
@@ -182,7 +183,9 @@ def _span(first: float, second: float, reach: float) -> tuple[float, float]:
     return min(first, second) - reach, max(first, second) + reach
 
 
-def _follow(people: list[_Person], looks: list[Future[_Person | None]], time: float, others: list[_Person]) -> list[_Person | None]:
+def _follow(
+    people: list[_Person], looks: list[Future[_Person | None]], time: float, others: list[_Person], nearest: float
+) -> list[_Person | None]:
     """People as they are now, by what the looks at them say; None: out of sight, also where the region has slipped onto somebody else.
 
     Of two regions on one person, that of the person who should be there goes on.
@@ -192,7 +195,7 @@ def _follow(people: list[_Person], looks: list[Future[_Person | None]], time: fl
     kept: dict[int, _Person] = {}
     there = [number for number, person in enumerate(now) if person is not None]
     for number in sorted(there, key=lambda number: people[number].error(now[number], time)):
-        if not now[number].doubles([*others, *kept.values()]):
+        if not now[number].doubles([*others, *kept.values()], nearest):
             kept[number] = people[number].going_on(now[number], time)
     return [kept.get(number) for number in range(len(people))]
 
@@ -241,12 +244,12 @@ class _PeopleDetector:
         looks = [self._workers.submit(self._look, graphs, frame, person.region) for person in self._people]
         guesses = [self._workers.submit(self._look, self._lookers, frame, person.heading(time)) for person in lost]
         finds = self._search(frame, [*first, *(person.square(time, width, height) for person in lost)])
-        known = _follow(self._people, looks, time, [])
+        known = _follow(self._people, looks, time, [], DOUBLE)
         people = [person for person in known if person is not None]
         gone = [person for person, now in zip(self._people, known, strict=True) if now is None]
         rest = [] if people else [square for square in squares if square not in first]
         finds += self._search(frame, [*rest, *(person.square(time, width, height) for person in gone)])
-        back = _follow(lost, guesses, time, people)
+        back = _follow(lost, guesses, time, people, DOUBTFUL)
         people += [person for person in back if person is not None]
         found = [pair for find in finds for pair in find.result()]
         if not people and not found and any(number % len(tiles) == 0 for number in due):

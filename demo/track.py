@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -33,8 +34,10 @@ SCALE = 0.15
 """Standard deviation of the logarithm of how long the limbs are in the picture, from one sighting to the next."""
 LIKENESS = 0.08
 """A joint that is this far from where it was in the body, in sizes, adds exp(-1/2) to the likeness of two poses."""
-POSE = (12.0, 3.0, 0.2)
-"""The cost of no likeness at all: from one frame to the next, after a long absence, and the seconds from the one to the other."""
+POSE, FORGETTING = 12.0, 0.2
+"""The cost of no likeness at all to the last pose, from one frame to the next, and the seconds in which that falls to a third."""
+USUAL, MEMORY = 10.0, 0.7
+"""The cost of no likeness at all to the person's usual pose, and the seconds after which a pose weighs a third in that."""
 SAME = (0.15, 0.8)
 """Two in one frame are one person if they are closer than this, in sizes, and their poses are more alike than this."""
 SETTLED, GLIMPSE = 0.25, 0.1
@@ -55,6 +58,8 @@ class _Track:
     people: list[np.ndarray] = field(default_factory=list)
     size: float = 0.0
     """The person's size in the picture, pixels: the largest so far, for who crouches is no smaller."""
+    usual: np.ndarray = field(default_factory=lambda: np.zeros((17, 3)))
+    """The mean of the last poses, laid on each other: keypoints (17, 3)."""
     offset: np.ndarray = field(default_factory=lambda: np.zeros(2))
     """From the middle of the last keypoints to where the motion model has it, pixels."""
     velocity: np.ndarray = field(default_factory=lambda: np.zeros(2))
@@ -71,13 +76,18 @@ class _Track:
     def extend(self, frame: int, person: np.ndarray, fps: float) -> None:
         """The person (17, 3) was seen in this frame: a step of the Kalman filter."""
         if self.frames:
-            expected, covariance = self.predict((frame - self.frames[-1]) / fps)
+            seconds = (frame - self.frames[-1]) / fps
+            expected, covariance = self.predict(seconds)
             moved = compare(self.people[-1][None], person[None])[0][0, 0]
             gain = covariance[0] / (covariance[0, 0] + JITTER**2)  # (2,): of place and velocity
             error = moved - expected
             self.offset = (gain[0] - 1) * error
             self.velocity = self.velocity + gain[1] * error
             self.covariance = covariance - np.outer(gain, covariance[0])
+            news = max(1 / (len(self.frames) + 1), 1 - math.exp(-seconds / MEMORY))
+            self.usual = mean_pose(self.usual, person, news)
+        else:
+            self.usual = person
         self.frames.append(frame)
         self.people.append(person)
         self.size = max(self.size, float(size(person)))
@@ -162,10 +172,10 @@ class Tracker:
         moved, likeness = compare(last, people, sizes)  # (N, P, 2), (N, P)
         error = np.linalg.norm(moved - expected, axis=-1) / sizes
         scale = np.log(_limbs(last)[:, None] / _limbs(people))  # (N, P)
-        soon, late, forgetting = POSE
-        pose = late + (soon - late) * np.exp(-unseen / forgetting)  # (N, 1)
+        usual = compare(np.stack([track.usual for track in tracks]), people, sizes)[1]  # (N, P)
+        unlike = POSE * np.exp(-unseen / FORGETTING) * (1 - likeness) + USUAL * (1 - usual)
         wrong = -np.log(np.maximum(people[..., 2].mean(axis=-1), 1e-6))  # (P,): what is incomplete is less likely to be anybody
-        cost = error**2 / variance / 2 + np.log(variance) + (scale / SCALE) ** 2 / 2 + pose * (1 - likeness) + wrong
+        cost = error**2 / variance / 2 + np.log(variance) + (scale / SCALE) ** 2 / 2 + unlike + wrong
         possible = np.linalg.norm(moved, axis=-1) <= (FARTHEST + SPEED * (unseen + 1 / self.fps)) * sizes
         return np.where(possible, cost, IMPOSSIBLE)
 
@@ -215,6 +225,14 @@ def compare(first: np.ndarray, second: np.ndarray, sizes: np.ndarray | float = 1
     apart = np.linalg.norm(way - moved[:, :, None], axis=-1) / np.asarray(sizes)[..., None]  # (N, P, 17)
     likeness = (np.exp(-((apart / LIKENESS) ** 2) / 2) * weight).sum(axis=-1)
     return np.where(total > 0, moved, np.inf), likeness
+
+
+def mean_pose(first: np.ndarray, second: np.ndarray, share: float) -> np.ndarray:
+    """The mean (17, 3) of two people, of whom the first is laid on the second, by scores and the share of the second."""
+    moved = compare(first[None], second[None])[0][0, 0]
+    weights = np.stack([(1 - share) * first[:, 2], share * second[:, 2]])[..., None]  # (2, 17, 1)
+    points = (weights * np.stack([first[:, :2] + moved, second[:, :2]])).sum(axis=0) / np.maximum(weights.sum(axis=0), TINY)
+    return np.concatenate([points, weights.sum(axis=0)], axis=1)
 
 
 def _limbs(people: np.ndarray) -> np.ndarray:
