@@ -25,8 +25,8 @@ except ImportError:  # Windows
 
 from common.errors import InputError
 
-TEMPORARY = ".hot-"
-"""What the names of temporary folders begin with."""
+TEMPORARY = ".hot-partial-"
+"""What the names of temporary folders begin with; eight letters or digits follow."""
 RUN_LOCK = "run.lock"
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """Errors that nothing but writing meets."""
@@ -114,11 +114,12 @@ def sweep(folder: str | Path, name: str | None = None) -> None:
 
     name: only what was to become the file of this name.
     """
-    for leftover in Path(folder).glob(f"{TEMPORARY}*"):
+    for leftover in Path(folder).glob(f"{TEMPORARY}{'?' * 8}"):
         with contextlib.suppress(OSError):  # taken by its owner, removed by another sweep, or not ours to remove
             handle = _lock(leftover, os.O_RDONLY)
             try:
-                if name is None or all(file.name == name for file in leftover.iterdir()):
+                files = list(leftover.iterdir())
+                if len(files) <= 1 and all(name in (None, file.name) and not file.is_dir() for file in files):
                     shutil.rmtree(leftover)
             finally:
                 _unlock(handle)

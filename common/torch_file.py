@@ -250,13 +250,7 @@ class _Parts:
             fill(self.storages[key])
 
 
-_FOLLOWED = (
-    "PROTO", "FRAME", "STOP", "MARK", "NONE", "NEWTRUE", "NEWFALSE", "BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT",
-    "BINUNICODE", "SHORT_BINUNICODE", "BINSTRING", "SHORT_BINSTRING", "BINBYTES", "SHORT_BINBYTES", "EMPTY_LIST",
-    "EMPTY_TUPLE", "EMPTY_DICT", "EMPTY_SET", "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "APPEND", "APPENDS", "SETITEM",
-    "SETITEMS", "ADDITEMS", "GLOBAL", "STACK_GLOBAL", "REDUCE", "BUILD", "BINPUT", "LONG_BINPUT", "MEMOIZE", "BINGET",
-    "LONG_BINGET", "BINPERSID",
-)  # fmt: skip
+_FOLLOWED = {*safe_pickle._FOLLOWED, "EMPTY_SET", "ADDITEMS", "BINPERSID"} - {"BYTEARRAY8"}
 """The instructions that torch.save writes, by protocols 2 to 5."""
 
 
@@ -347,7 +341,7 @@ class _Unpickler(safe_pickle.PythonUnpickler):
             raise _DamagedError("it has members of something that is no set")
         self.stack[-1].update(map(_key, items))
 
-    dispatch = {getattr(pickle, name)[0]: safe_pickle.PythonUnpickler.dispatch[getattr(pickle, name)[0]] for name in _FOLLOWED} | {
+    dispatch = {code: safe_pickle.PythonUnpickler.dispatch[code] for code in (getattr(pickle, name)[0] for name in _FOLLOWED)} | {
         pickle.BUILD[0]: load_build,
         pickle.SETITEM[0]: load_setitem,
         pickle.SETITEMS[0]: load_setitems,

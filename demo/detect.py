@@ -151,6 +151,11 @@ class _Person(NamedTuple):
         (x, y), seconds = self.velocity, time - self.last
         return self.region._replace(x=self.region.x + x * seconds, y=self.region.y + y * seconds)
 
+    def error(self, now: _Person, time: float) -> float:
+        """How far somebody is from where this person should be, pixels."""
+        expected = self.heading(time)
+        return math.hypot(now.region.x - expected.x, now.region.y - expected.y)
+
     def is_awaited(self, time: float, width: int, height: int) -> bool:
         """Whether the person, who was lost, should still be in the picture, and is looked for there."""
         x, y = self.heading(time)[:2]
@@ -184,13 +189,8 @@ def _follow(people: list[_Person], looks: list[Future[_Person | None]], time: fl
     """
     results = [look.result() for look in looks]
     seen = {number: person for number, person in enumerate(results) if person is not None}
-
-    def surprise(number: int) -> float:
-        expected = people[number].heading(time)
-        return math.hypot(seen[number].region.x - expected.x, seen[number].region.y - expected.y)
-
     kept: dict[int, _Person] = {}
-    for number in sorted(seen, key=surprise):
+    for number in sorted(seen, key=lambda number: people[number].error(seen[number], time)):
         if not seen[number].doubles([*others, *kept.values()]):
             kept[number] = people[number].going_on(seen[number], time)
     return [kept.get(number) for number in range(len(people))]
@@ -243,11 +243,10 @@ class _PeopleDetector:
         guesses = [self._workers.submit(self._look, self._lookers, frame, person.heading(time)) for person in lost]
         finds = self._search(frame, [*first, *(person.square(time, width, height) for person in lost)])
         known = _follow(self._people, looks, time, [])
-        gone = [person for person, now in zip(self._people, known, strict=True) if now is None]
-        if gone:
-            rest = [square for square in squares if square not in first]
-            finds += self._search(frame, [*rest, *(person.square(time, width, height) for person in gone)])
         people = [person for person in known if person is not None]
+        gone = [person for person, now in zip(self._people, known, strict=True) if now is None]
+        rest = [] if people else [square for square in squares if square not in first]
+        finds += self._search(frame, [*rest, *(person.square(time, width, height) for person in gone)])
         back = _follow(lost, guesses, time, people)
         people += [person for person in back if person is not None]
         found = [pair for find in finds for pair in find.result()]
@@ -255,8 +254,15 @@ class _PeopleDetector:
             found = [pair for find in self._search(frame, _tiles(width, height, round(0.6 * side))) for pair in find.result()]
         newcomers = self._newcomers(frame, time, found, people)
         missing = [*gone, *(person for person, now in zip(lost, back, strict=True) if now is None)]
-        self._lost = [person for person in missing if not any(person.is_at(newcomer, time) for newcomer in newcomers)]
-        self._people = [*people, *newcomers]
+        for newcomer in newcomers:
+            who = min(
+                (person for person in missing if person.is_at(newcomer, time)),
+                default=None,
+                key=lambda person: person.error(newcomer, time),
+            )
+            people.append(newcomer if who is None else who.going_on(newcomer, time))
+            missing = [person for person in missing if person is not who]
+        self._people, self._lost = people, missing
         if not self._people:
             return np.zeros((0, self.joints.sources, 3), np.float32)
         return np.stack([person.points for person in self._people])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import tracemalloc
+import weakref
 import zipfile
 from pathlib import Path
 
@@ -331,6 +332,18 @@ def test_reading_twice_gives_the_same_and_leaves_the_skeleton_alone(h36m_root: P
     assert (dataclasses.asdict(H36M), dataclasses.asdict(H36M_16)) == skeletons
     with pytest.raises(dataclasses.FrozenInstanceError):
         H36M.parents = ()
+
+
+def test_sequences_may_go_as_soon_as_they_are_copied(h36m_root: Path) -> None:
+    data = read_sequences("h36m", h36m_root, "cpn_ft_h36m_dbb", "test")
+    shared = (data.skeleton, Normaliser(), 27, 27)
+    kept = PoseDataset(data.sequences, *shared, flipped=True, subset=0.5, downsample=2)
+    clip = weakref.ref(data.sequences[3])
+    consumed = PoseDataset(data.sequences, *shared, flipped=True, subset=0.5, downsample=2, consume=True)
+    assert data.sequences == []
+    assert clip() is None
+    for name in ("pose_2d", "pose_3d", "length", "offset", "start", "sequence"):
+        np.testing.assert_array_equal(getattr(kept, name), getattr(consumed, name))
 
 
 def test_only_the_2d_that_is_asked_for_is_read(tmp_path: Path) -> None:

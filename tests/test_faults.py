@@ -139,10 +139,10 @@ def test_what_a_killed_run_did_not_come_to_remove_goes(whole: dict, main: Main, 
     for name in older:
         shutil.copy(run / progress["best_name"], run / name)
     (run / "model_1_7.pth").touch()  # of somebody else
-    (run / f"{TEMPORARY}abc").mkdir()
-    (run / f"{TEMPORARY}abc" / "last.pt").touch()
+    (run / f"{TEMPORARY}abcdefgh").mkdir()
+    (run / f"{TEMPORARY}abcdefgh" / "last.pt").touch()
     names = {path.name for path in whole["mixste"].iterdir()} | {"model_1_7.pth"}
-    assert {path.name for path in run.iterdir()} == names | older | {f"{TEMPORARY}abc"}
+    assert {path.name for path in run.iterdir()} == names | older | {f"{TEMPORARY}abcdefgh"}
     main("main_mixste.py", "--resume", run)
     assert {path.name for path in run.iterdir()} == names
 

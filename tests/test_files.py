@@ -102,7 +102,7 @@ def test_a_folder_is_one_run_s_until_it_ends_or_dies(tmp_path: Path) -> None:
             pass
         assert (run / RUN_LOCK).exists()
     assert (run / RUN_LOCK).exists()  # the file stays after a kill, the lock does not
-    (run / f"{TEMPORARY}abc").mkdir()
+    (run / f"{TEMPORARY}abcdefgh").mkdir()
     with only_run(run):
         assert [path.name for path in run.iterdir()] == [RUN_LOCK]
         with pytest.raises(InputError, match="under way"), only_run(run):
@@ -130,7 +130,18 @@ def test_a_loader_process_that_outlives_its_run_does_not_keep_the_lock(tmp_path:
 
 def test_without_locks_everything_works_but_the_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("common.files.fcntl", None)
-    (tmp_path / f"{TEMPORARY}abc").mkdir()
+    (tmp_path / f"{TEMPORARY}abcdefgh").mkdir()
     with only_run(tmp_path), only_run(tmp_path):
         write_text(tmp_path / "a.txt", "whole")
-    assert {path.name for path in tmp_path.iterdir()} == {f"{TEMPORARY}abc", "a.txt"}
+    assert {path.name for path in tmp_path.iterdir()} == {f"{TEMPORARY}abcdefgh", "a.txt"}
+
+
+def test_a_sweep_leaves_what_is_not_of_this_program_s_making(tmp_path: Path) -> None:
+    (tmp_path / f"{TEMPORARY}notes").mkdir()  # another name
+    own = tmp_path / f"{TEMPORARY}mythings"
+    own.mkdir()
+    (own / "a.txt").touch()
+    (own / "b.txt").touch()  # no temporary folder holds two files
+    (tmp_path / f"{TEMPORARY}abcdefgh").mkdir()
+    sweep(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {f"{TEMPORARY}notes", own.name}
