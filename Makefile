@@ -1,22 +1,22 @@
-# `make demo`: sample footage to 3D motion.  `make sample`: a first training.  `make test`: the tests.  `make install`: only .venv.
+# `make demo`: sample footage to 3D motion.  `make sample`: a first training.  `make test`: the linter, the type checker and the tests.
+# `make coverage`: the tests, and how much of model/ and common/ they run.  `make install`: only .venv.
 # `make test-readers`: the tests of what reads files, which need no torch, on every Python of these that is at hand.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: install demo sample test test-readers
+.PHONY: install demo sample check test coverage test-readers
 
 install: $(VENV)/installed
 
-$(VENV)/installed: requirements.txt tests/requirements.txt
-	$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else f"Python {v[0]}.{v[1]}: use 3.11 to 3.13, with make PYTHON=...")'
+$(VENV)/installed: requirements.txt demo/requirements.txt tests/requirements.txt
+	$(PYTHON) -c 'import re, sys; low, end = map(int, re.search(r"requires-python = \W>=3\.(\d+),<3\.(\d+)", open("pyproject.toml").read()).groups()); v = sys.version_info[:2]; sys.exit(0 if (3, low) <= v < (3, end) else f"Python {v[0]}.{v[1]}: use 3.{low} to 3.{end - 1}, with make PYTHON=...")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet -r requirements.txt -r tests/requirements.txt
 	touch $@
 
 # mediapipe declares more than its pose part uses; --no-deps leaves that out. It has no wheel for Python 3.13, of which the demo tells.
 demo: install demo/video/sample_video.mp4
-	$(BIN)/python -m pip install --disable-pip-version-check --quiet -r demo/requirements.txt
 	-$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps mediapipe==0.10.21
 	$(BIN)/python demo/vis.py --video sample_video.mp4
 
@@ -32,10 +32,16 @@ sample: install
 	$(BIN)/python main_mixste.py --model mixste.hot_mixste --root_path dataset/toy/ --frames 27 --stride 27 --channel 32 --depth 4 \
 		--token_num 9 --layer_index 1 --batch_size 8 --nepoch 4 --lr 1e-3 --lr_decay 0.9
 
-test: install
+check: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: check
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+
+coverage: install
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --cov
 
 test-readers:
 	for python in python3.11 python3.12 python3.13 $(wildcard $(HOME)/.pyenv/versions/3.1[123].*/bin/python); do \

@@ -28,7 +28,7 @@ class Camera:
     """A camera: intrinsics in pixels, lens distortion, and where it stands in the world (quaternion w x y z, metres)."""
 
     name: str
-    size: tuple[int, int]
+    size: tuple[float, float]
     focal: tuple[float, float]
     center: tuple[float, float]
     radial: tuple[float, float, float] = (0.0, 0.0, 0.0)
@@ -60,7 +60,7 @@ def camera_for(camera: Camera, size: tuple[float, float]) -> Camera:
     Raises InputError where that is no picture of this camera made larger or smaller, or the camera cannot be one: its field of view
     is not within FIELD_OF_VIEW, its pixels are not square, or its axis does not meet the picture.
     """
-    scale = tuple(new / old for new, old in zip(size, camera.size, strict=True))
+    scale = size[0] / camera.size[0], size[1] / camera.size[1]
     name = f"camera {camera.name}" if camera.name else "the camera"
     if abs(scale[0] / scale[1] - 1) > SAME_SHAPE:
         have, want = (" x ".join(f"{side:g}" for side in sides) for sides in (camera.size, size))
@@ -72,8 +72,8 @@ def camera_for(camera: Camera, size: tuple[float, float]) -> Camera:
     low, high = FIELD_OF_VIEW
     if not low <= view_of_camera(camera) <= high:
         raise InputError(f"{name} sees {view_of_camera(camera):.3g} degrees; its field of view must be {low:g} to {high:g} degrees")
-    focal, center = (tuple(value * factor for value, factor in zip(pair, scale, strict=True)) for pair in (camera.focal, camera.center))
-    return replace(camera, size=tuple(size), focal=focal, center=center)
+    focal, center = ((pair[0] * scale[0], pair[1] * scale[1]) for pair in (camera.focal, camera.center))
+    return replace(camera, size=(size[0], size[1]), focal=focal, center=center)
 
 
 @functools.cache
@@ -148,13 +148,13 @@ def unproject(pixels: np.ndarray, depth: np.ndarray, camera: Camera, iterations:
     return np.concatenate([ray * depth, depth], axis=-1)
 
 
-def normalise_picture(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def normalise_picture(pixels: np.ndarray, size: tuple[float, float]) -> np.ndarray:
     """Pixels (..., 2) -> x in -1..1 over the width w, y by the same scale: (x/w*2 - 1, y/w*2 - h/w)."""
     width, height = size
     return pixels / width * 2 - np.array([1, height / width])
 
 
-def denormalise_picture(normalised: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def denormalise_picture(normalised: np.ndarray, size: tuple[float, float]) -> np.ndarray:
     """The inverse of `normalise_picture`: (..., 2) -> pixels."""
     width, height = size
     return (normalised + np.array([1, height / width])) * width / 2

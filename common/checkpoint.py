@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -82,7 +83,7 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
 
 def checkpoint_in(path: Path, content: object) -> Checkpoint:
     """The weights in what `read_torch_file` read from `path`; a model that is named with them has just these."""
-    weights = content
+    weights: object = content
     for key in WEIGHTS:
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             weights = content[key]
@@ -94,7 +95,7 @@ def checkpoint_in(path: Path, content: object) -> Checkpoint:
         raise InputError(f"{path}: the names of its weights are not all texts; is it a checkpoint?")
     if len(weights) > _MOST:
         raise InputError(f"{path}: its weights are {len(weights)} tensors, more than {_MOST}; is it a checkpoint?")
-    if not {"name", "sizes", "normaliser"} <= set(content):
+    if not isinstance(content, Mapping) or not {"name", "sizes", "normaliser"} <= set(content):
         bare = {_bare(name): value for name, value in weights.items()}
         if len(bare) < len(weights):
             raise InputError(f"{path}: two of its names are one without a wrapper's prefix; save the model unwrapped")
@@ -112,9 +113,8 @@ def checkpoint_in(path: Path, content: object) -> Checkpoint:
             f"{path}: holds {shown(name)[1:-1]}, which is not registered; import the file that registers it (register_model), "
             "or use a newer version"
         )
-    checkpoint = Checkpoint(path, dict(weights), name, dict(sizes), normaliser)
-    _check_sizes(checkpoint)
-    return checkpoint
+    _check_sizes(path, weights, name, sizes)
+    return Checkpoint(path, dict(weights), name, dict(sizes), normaliser)
 
 
 def _bare(name: str) -> str:
@@ -123,14 +123,13 @@ def _bare(name: str) -> str:
     return re.sub(r"^(module\.)+", "", name)
 
 
-def _check_sizes(checkpoint: Checkpoint) -> None:
+def _check_sizes(path: Path, weights: Mapping[str, Tensor], name: str, sizes: Mapping[str, Any]) -> None:
     """Raise InputError unless name and sizes are those of the weights, before any of them takes memory."""
-    path, weights, sizes = checkpoint.path, checkpoint.weights, checkpoint.sizes
     if not all(isinstance(size, str) or (isinstance(size, int | float) and abs(size) <= _LARGEST) for size in sizes.values()):
         raise InputError(f"{path}: field sizes holds more than texts and numbers up to {_LARGEST}; get the file anew")
     try:
-        with meta_device(checkpoint.name), no_more_parameters_than(len(weights)):
-            model = create_model(checkpoint.name, **sizes)
+        with meta_device(name), no_more_parameters_than(len(weights)):
+            model = create_model(name, **sizes)
     except InputError as error:
         reason = shown(str(error), 300)[1:-1]
         raise InputError(f"{path}: its fields name and sizes are of no model ({reason}); get the file anew") from error
@@ -192,7 +191,7 @@ def load_weights(model: PoseTransformer, checkpoint: Checkpoint, allow_unexpecte
     load_state(model, checkpoint.path, describe(model), checkpoint.weights, allow_unexpected)
 
 
-def load_state(model: nn.Module, path: Path, what: str, state: dict[str, Tensor], allow_unexpected: bool = False) -> None:
+def load_state(model: nn.Module, path: Path, what: str, state: Mapping[str, Tensor], allow_unexpected: bool = False) -> None:
     """`load_weights` for any module. what: what it is, for messages."""
     _check_fit(path, model, what, state, allow_unexpected)
     own = model.state_dict()

@@ -80,7 +80,7 @@ def out_of_memory_named() -> Iterator[None]:
         if isinstance(error, OSError):
             full = error.errno == errno.ENOMEM  # of a process that cannot be forked
         else:
-            full = isinstance(error, MemoryError) or _NO_MEMORY.search(str(error))
+            full = isinstance(error, MemoryError) or bool(_NO_MEMORY.search(str(error)))
         if not full:
             raise
         asked = _ASKED.search(str(error))

@@ -71,7 +71,9 @@ def read_custom_2d(path: str | Path, video: str | None = None) -> CustomVideo:
     about = about.get(name) if isinstance(about, dict) else None
     about = about if isinstance(about, dict) else {}
     fps = _number(where, "fps", about["fps"], FPS) if about.get("fps") is not None else None
-    size = tuple(int(_number(where, side, about[side], SIDE)) for side in ("w", "h")) if {"w", "h"} <= set(about) else None
+    size = None
+    if {"w", "h"} <= set(about):
+        size = int(_number(where, "w", about["w"], SIDE)), int(_number(where, "h", about["h"], SIDE))
     return CustomVideo(name, np.concatenate([points[..., :2], score], axis=-1).astype(np.float32), layout, fps, size)
 
 

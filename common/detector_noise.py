@@ -137,6 +137,6 @@ def detector_like(pixels: np.ndarray, rng: np.random.Generator, fps: float = 50.
     frames = true.shape[1]
     seen = torch.where(swaps(frames, fps, draw, 1)[..., None], true[:, :, list(H36M.mirrored)], true)
     height = max(person_height(pixels), 1e-6)
-    seen = seen + height * (residual(tuple(true.shape), fps, draw) + outliers((1, frames, 17), fps, draw))
+    seen = seen + height * (residual((1, frames, 17, 2), fps, draw) + outliers((1, frames, 17), fps, draw))
     scores = score((seen - true) / height, draw).clamp(LEAST_SCORE, 1)
     return torch.cat([seen, scores[..., None]], dim=-1)[0].numpy()  # (L, 17, 3)

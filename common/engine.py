@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -19,6 +20,9 @@ from common.recipes import Recipe
 from common.schema import MOST_METRES
 from model import PoseTransformer, Prediction
 from model.pruning import gather_frames
+
+if TYPE_CHECKING:
+    from common.wild.dataset import WildBatch
 
 
 def root_relative(pose: Tensor) -> Tensor:
@@ -40,7 +44,7 @@ def all_frames(prediction: Prediction, frames: int) -> Tensor:
 
 def train_one_epoch(
     model: PoseTransformer,
-    batches: Iterable[Batch],
+    batches: Iterable[Batch | WildBatch],
     recipe: Recipe,
     optimizer: torch.optim.Optimizer,
     compute: Compute,
@@ -83,7 +87,7 @@ def train_one_epoch(
         after_step(value, len(pose))
 
 
-def _why_not_finite(loss: float, batch: Batch) -> str:
+def _why_not_finite(loss: float, batch: Batch | WildBatch) -> str:
     largest = batch.pose_3d.abs().amax(dim=(1, 2, 3))  # (B,)
     absurd = torch.nonzero(~(largest <= MOST_METRES))  # (number of absurd windows, 1); NaN is absurd too
     if not len(absurd):

@@ -11,7 +11,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from types import FrameType
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
 
 class InputError(Exception):
@@ -99,11 +99,12 @@ def _on_one_line(text: str) -> str:
     return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
 
 
-def _write_error(stream: io.TextIOBase | None) -> int | None:
+def _write_error(stream: TextIO | None) -> int | None:
     """The number of the error that a line break meets on its way out, None if it gets there. A stream with an error is dropped."""
     try:
         print(file=stream, flush=True)
     except OSError as error:
+        assert stream is not None  # printing to nothing meets no error
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())
         os.close(nowhere)

@@ -11,6 +11,7 @@ from argparse import Namespace
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, cast
 
 import torch
 from torch.optim.swa_utils import AveragedModel
@@ -25,12 +26,13 @@ from common.errors import InputError, exit_on_input_error
 from common.files import check_writable, only_run, replacing, sweep, write_text
 from common.lifting import Lifter, evaluate_lifting
 from common.normalise import Normaliser
-from common.pose_dataset import BatchOrder, LoaderDied, PoseDataset, loader
+from common.pose_dataset import Batch, BatchOrder, LoaderDied, PoseDataset, loader
 from common.recipes import RECIPES, Recipe, cosine, next_learning_rate, prepare, published_mpjpe, running_mean
 from common.report import curves, score_table
 from common.run_file import Progress, Run, random_state, read_run, run_file, write_run
 from common.skeleton import H36M
 from common.wild import Wild, WildDataset
+from common.wild.dataset import WildBatch
 from common.world_motion import read_world_motion, split_of
 from model import PoseTransformer, create_model, model_sizes
 from model.complexity import count_parameters, gflops
@@ -93,7 +95,7 @@ def _run(recipe: Recipe, default_model: str, argv: list[str] | None, held: conte
     compute = choose_compute(args.device, args.gpu, args.precision)
     checkpoint = read_checkpoint(args.previous_dir) if args.previous_dir and not resumed else None
     torch.manual_seed(args.seed)
-    model = build_model(args, default_model, checkpoint, recipe.normaliser and recipe.normaliser.in_channels)
+    model = build_model(args, default_model, checkpoint, recipe.normaliser.in_channels if recipe.normaliser else None)
     if checkpoint:
         load_weights(model, checkpoint, args.allow_unexpected)
         print(f"weights: {checkpoint.path}")
@@ -124,6 +126,7 @@ def _run(recipe: Recipe, default_model: str, argv: list[str] | None, held: conte
         job.train(_wild_dataset(args, test_data, model, normaliser, compute.device), folder, resumed)
     else:
         if normaliser.per_window:
+            assert checkpoint is not None  # nothing else has brought such a normaliser
             raise InputError(f"{checkpoint.path}: in-the-wild weights are trained further with --recipe wild; add it")
         data = _read(args, "train", model)
         train_set = _dataset(args, data, model, normaliser, args.stride, args.data_augmentation, args.reverse_augmentation)
@@ -144,13 +147,13 @@ class _Job:
     signal: int = 0
     mean: AveragedModel | None = None  # of the weights over the steps
     # As they were after the last whole step.
-    random: dict[str, object] = field(default_factory=dict)
+    random: dict[str, Any] = field(default_factory=dict)
     buffers: list[torch.Tensor] = field(default_factory=list)
 
     @property
     def result(self) -> PoseTransformer:
         """The model that is tested and saved."""
-        return self.model if self.mean is None else self.mean.module
+        return self.model if self.mean is None else cast(PoseTransformer, self.mean.module)
 
     @property
     def centre_only(self) -> bool:
@@ -263,7 +266,7 @@ class _Job:
                 save()
 
         self.remember()
-        best = None
+        best: tuple[Scores, int | None] | None = None
         with self.signals_noted():
             try:
                 while progress.epoch <= args.nepoch:
@@ -308,13 +311,15 @@ class _Job:
     ) -> None:
         """The batches of an epoch that are not done yet."""
         args, recipe = self.args, self.recipe
-        wild = isinstance(train_set, WildDataset)
-        if wild:
+        if isinstance(train_set, WildDataset):
             train_set.epoch = progress.epoch
         order = BatchOrder(len(train_set), args.batch_size, args.seed, progress.epoch, progress.step)
         steps = progress.step + len(order)  # of an epoch
-        here = wild and train_set.device.type != "cpu"  # drawn where it is used
-        batches = map(train_set.__getitem__, order) if here else loader(train_set, order, args.workers, self.compute.device)
+        batches: Iterable[Batch | WildBatch]
+        if isinstance(train_set, WildDataset) and train_set.device.type != "cpu":
+            batches = map(train_set.__getitem__, order)  # drawn where it is used
+        else:
+            batches = loader(train_set, order, args.workers, self.compute.device)
         batches = self.until_signal(batches)
         with tqdm(
             total=len(order) + progress.step, initial=progress.step, desc=f"epoch {progress.epoch}", unit="batch", disable=None, leave=False
@@ -349,7 +354,15 @@ class _Job:
     def end_epoch(self, folder: Path, scores: Scores, progress: Progress) -> bool:
         """Log the epoch; save the weights if they are strictly better than all before. Returns whether they were."""
         mpjpe, p_mpjpe = scores.published["mpjpe"].mean, scores.published["p_mpjpe"].mean
-        row = {"epoch": progress.epoch, "lr": progress.lr, "loss": progress.loss / progress.windows, "mpjpe": mpjpe, "p_mpjpe": p_mpjpe}
+        assert mpjpe is not None  # a test set has frames
+        assert p_mpjpe is not None
+        row: dict[str, float] = {
+            "epoch": progress.epoch,
+            "lr": progress.lr,
+            "loss": progress.loss / progress.windows,
+            "mpjpe": mpjpe,
+            "p_mpjpe": p_mpjpe,
+        }
         progress.history.append(row)
         better = mpjpe < progress.best or self.recipe.last
         if better:
@@ -392,7 +405,7 @@ def build_model(args: Namespace, default_model: str, checkpoint: Checkpoint | No
         given["joints"] = joints
     if in_channels is not None and checkpoint is None and "in_channels" in known:
         given["in_channels"] = in_channels
-    if checkpoint and checkpoint.name:
+    if checkpoint and checkpoint.name and checkpoint.sizes is not None:
         family = name.split(".")[0]
         if checkpoint.name.split(".")[0] != family:
             raise InputError(f"{checkpoint.path}: holds {checkpoint.name}, not {name}; leave out --model or give another checkpoint")
@@ -420,6 +433,7 @@ def _normaliser(args: Namespace, recipe: Recipe, model: PoseTransformer, checkpo
         where = checkpoint.path if checkpoint else f"--recipe {recipe.name}"
         raise InputError(f"{where}: wants 2D in {normaliser.kind} units, but --crop_uv is {args.crop_uv}; leave it out or change it")
     if recipe.normaliser and normaliser != recipe.normaliser and not args.test:
+        assert checkpoint is not None  # else it would be the recipe's own
         raise InputError(f"{checkpoint.path}: its weights read 2D otherwise than --recipe {recipe.name} gives it; leave one of both out")
     return normaliser if normaliser.per_window else own
 

@@ -80,37 +80,38 @@ def read_h36m(
     return sequences, None if source is None else str(source)
 
 
-def _check_array(where: str, value: object, *shape: Axis) -> None:
-    """Raise InputError where `value` is not an array of numbers of this shape."""
+def _array(where: str, value: object, *shape: Axis) -> np.ndarray:
+    """`value` itself. Raises InputError where it is not an array of numbers of this shape."""
     if not isinstance(value, np.ndarray):
         raise InputError(f"{where} is no array; make the file again")
     check_header(where, value.dtype, value.shape, Field(NUMBER, shape), Axes(), "make the file again")
+    return value
 
 
 def _views(path_3d: Path, path_2d: Path, subject: str, action: str, world: object, views: object, skeleton: Skeleton) -> list[PoseSequence]:
     """One PoseSequence for each camera."""
     where_3d, where_2d = (f"{path}: subject {subject}, action {action}" for path in (path_3d, path_2d))
-    _check_array(where_3d, world, "frames", (len(KEPT), 32), 3)
+    poses = _array(where_3d, world, "frames", (len(KEPT), 32), 3)
     try:
         cameras = h36m_cameras(subject)
     except KeyError:
         raise InputError(f"{where_3d}: the cameras of {subject} are not known; keep to S1, S5, S6, S7, S8, S9, S11") from None
-    count = len(views) if isinstance(views, list | tuple) or (isinstance(views, np.ndarray) and views.ndim) else "no"
-    if count != len(cameras):
-        raise InputError(f"{where_2d} has {count} cameras, but the 3D is seen by {len(cameras)}; make the file again")
-    world = world[:, list(KEPT)] if world.shape[1] == 32 else world  # (T, 17, 3)
-    check_finite(where_3d, world, MOST_METRES)
+    several = views if isinstance(views, list | tuple) or (isinstance(views, np.ndarray) and views.ndim) else ()
+    if len(several) != len(cameras):
+        raise InputError(f"{where_2d} has {len(several) or 'no'} cameras, but the 3D is seen by {len(cameras)}; make the file again")
+    poses = poses[:, list(KEPT)] if poses.shape[1] == 32 else poses  # (T, 17, 3)
+    check_finite(where_3d, poses, MOST_METRES)
     if skeleton.joints == 16:
-        world = np.delete(world, NECK, axis=1)  # (T, 16, 3)
+        poses = np.delete(poses, NECK, axis=1)  # (T, 16, 3)
     sequences = []
-    for camera, view in zip(cameras, views, strict=True):
+    for camera, view in zip(cameras, several, strict=True):
         where = f"{where_2d}, camera {camera.name}"
-        _check_array(where, view, "frames", skeleton.joints, (2, 3))
-        if len(view) < len(world):
-            raise InputError(f"{where} has {len(view)} frames, but the 3D has {len(world)}; make both files again")
-        pose_2d = view[: len(world)]  # the 2D of some videos runs on past the motion capture
+        keypoints = _array(where, view, "frames", skeleton.joints, (2, 3))
+        if len(keypoints) < len(poses):
+            raise InputError(f"{where} has {len(keypoints)} frames, but the 3D has {len(poses)}; make both files again")
+        pose_2d = keypoints[: len(poses)]  # the 2D of some videos runs on past the motion capture
         check_finite(where, pose_2d, MOST_PIXELS)
         pose_2d = pose_2d.astype(np.float32)
-        pose_3d = world_to_camera(world, camera).astype(np.float32)
+        pose_3d = world_to_camera(poses, camera).astype(np.float32)
         sequences.append(PoseSequence(subject, action_name(action), camera.name, pose_2d, pose_3d, camera.size, FPS))
     return sequences

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -68,14 +69,14 @@ class Lifter:
             raise InputError(f"device is {str(self.device)!r}, which cannot be used here ({reason}); use cpu") from error
 
     @classmethod
-    def from_checkpoint(cls, path: str | Path | None = None, device: torch.device | str = "cpu", **options: object) -> Lifter:
+    def from_checkpoint(cls, path: str | Path | None = None, device: torch.device | str = "cpu", **options: Any) -> Lifter:
         """The model of a checkpoint file, or of a folder of them; None: the weights that come with this repository.
 
         options: batch_size, overlap, flip. Raises InputError where the file is not there, damaged, or does not say what model it
         holds and how that reads its 2D.
         """
         checkpoint = read_checkpoint(shipped_checkpoint() if path is None else path)
-        if checkpoint.name is None:
+        if checkpoint.name is None or checkpoint.sizes is None or checkpoint.normaliser is None:
             raise InputError(f"{checkpoint.path}: holds weights alone, not which model they are of; give a file that the training wrote")
         model = create_model(checkpoint.name, **checkpoint.sizes)
         load_weights(model, checkpoint)
@@ -165,14 +166,14 @@ class Lifter:
                 pose = prediction.pose
                 if self.centre_only:
                     pose = gather_frames(pose, centre_rows(all_frames(prediction, frames), centre))  # (B, 1, J, 3)
-                pose = pose.cpu().double().numpy()
-                if not np.isfinite(pose).all():
+                metres = pose.cpu().double().numpy()
+                if not np.isfinite(metres).all():
                     raise InputError("the poses that the model gives are not finite; use other weights, and keypoints in pixels")
-                pose = pose @ turn.mT  # from the line of sight to the camera's axes
+                metres = metres @ turn.mT  # from the line of sight to the camera's axes
                 if self.centre_only:
-                    total[start + centre], weights[start + centre] = pose[:, 0], 1
+                    total[start + centre], weights[start + centre] = metres[:, 0], 1
                     continue
-                for begin, window in zip(start.tolist(), pose, strict=True):
+                for begin, window in zip(start.tolist(), metres, strict=True):
                     low, high = max(0, -begin), min(frames, length - begin)  # the frames of the window that are real
                     share = weight[low:high, None, None]
                     total[begin + low : begin + high] += share * window[low:high]

@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -55,7 +56,7 @@ def write_motion_file(
     pose_2d: Mapping[str, Sequence[np.ndarray]],
 ) -> None:
     """Write N sequences, each (L, 17, ...), in the format above; `pose_2d` maps a keypoint name to its N arrays."""
-    arrays = {f"pose_2d_{name}": np.concatenate(parts).astype(np.float32) for name, parts in pose_2d.items()}
+    arrays: dict[str, Any] = {f"pose_2d_{name}": np.concatenate(parts).astype(np.float32) for name, parts in pose_2d.items()}
     arrays["pose_3d"] = np.concatenate(pose_3d).astype(np.float32)
     with replacing(path) as temporary, open(temporary, "wb") as file:
         np.savez(

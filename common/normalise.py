@@ -45,7 +45,7 @@ class Normaliser:
         """Whether `apply` depends on the window as a whole, so that windows must be cut first."""
         return self.kind == "box"
 
-    def apply(self, pose_2d: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    def apply(self, pose_2d: np.ndarray, size: tuple[float, float]) -> np.ndarray:
         """Pixels, with or without score (..., F, J, 2 or 3), in a picture of `size` (width, height) -> (..., F, J, in_channels).
 
         float32. Of kind "box" (..., F, J) is one window each, see `box_of`: its centre becomes 0, its larger side 1, and joints
@@ -63,7 +63,7 @@ class Normaliser:
     def turn(
         self,
         pose_2d: np.ndarray,
-        size: np.ndarray | tuple[int, int],
+        size: np.ndarray | tuple[float, float],
         focal: np.ndarray | float = FOCAL,
         center: np.ndarray | tuple[float, float] | None = None,
     ) -> np.ndarray:
@@ -91,6 +91,7 @@ class Normaliser:
         if self.kind == "picture":
             xy = denormalise_picture(xy, size)
         elif self.kind == "box":
+            assert box is not None, "kind box is inverted with what box_of gave"
             centre, side = box
             xy = xy * np.where(side > 0, side, 1)[..., None, None, None] + centre[..., None, None, :]
         return np.concatenate([xy, normalised[..., 2:]], axis=-1).astype(np.float32)

@@ -7,6 +7,7 @@ are compared with each other and with what the field may be (common/schema.py) b
 from __future__ import annotations
 
 import contextlib
+import io
 import math
 import re
 import struct
@@ -16,7 +17,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from dataclasses import field as with_default
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 
@@ -58,7 +59,7 @@ class Header(NamedTuple):
         return math.prod(self.shape) * self.dtype.itemsize
 
 
-def read_header(file: IO[bytes]) -> Header:
+def read_header(file: io.BufferedIOBase) -> Header:
     """Read the header of an .npy: of any one plain type, or of pickled objects. Raises ValueError for any other.
 
     numpy's own reader hands the header to Python's parser, which can be made to fail in many ways.
@@ -149,7 +150,7 @@ class NpzFields:
         self.axes[axis] = (size, reason)
 
     @contextlib.contextmanager
-    def open(self, name: str) -> Iterator[tuple[IO[bytes], Header]]:
+    def open(self, name: str) -> Iterator[tuple[io.BufferedIOBase, Header]]:
         """The bytes of a field behind its header, whose size is that of the member, unless it is of pickled objects.
 
         Raises InputError where it is missing, or where reading it in the block fails.
@@ -159,7 +160,7 @@ class NpzFields:
         member = self.members[name]
         try:
             self._check_packing(member)
-            with self.archive.open(member) as file:
+            with cast(io.BufferedIOBase, self.archive.open(member)) as file:
                 header = read_header(file)
                 if header.dtype.kind != "O" and header.start + header.size != member.file_size:
                     raise ValueError(f"it has {member.file_size} bytes, but its header speaks of {header.start + header.size}")
@@ -179,10 +180,10 @@ class NpzFields:
             raise ValueError(f"it would unpack to {member.file_size / 1e9:.1f} GB, far more than the file can hold")
 
 
-def read_array(file: IO[bytes], header: Header) -> np.ndarray:
+def read_array(file: io.BufferedIOBase, header: Header) -> np.ndarray:
     """The array behind a header. Raises ValueError where the file ends early."""
     values = np.empty(header.shape, header.dtype, order="F" if header.fortran_order else "C")
-    rest = memoryview(values.reshape(-1, order="A").view(np.uint8)) if values.nbytes else memoryview(b"")
+    rest = values.reshape(-1, order="A").view(np.uint8).data if values.nbytes else memoryview(b"")
     while rest:
         count = file.readinto(rest[: 2**20])
         if not count:

@@ -152,15 +152,15 @@ def loader(dataset: Dataset, order: BatchOrder, workers: int | None, device: tor
     try:
         yield from batches
     except RuntimeError as error:
-        dead = [process for process in getattr(batches, "_workers", ()) if process.exitcode]
+        dead = [(process, process.exitcode) for process in getattr(batches, "_workers", ()) if process.exitcode]
         if not dead:
             raise
-        raise LoaderDied(_last_words(dead[0])) from error
+        raise LoaderDied(_last_words(*dead[0])) from error
 
 
-def _last_words(process: BaseProcess) -> str:
-    if process.exitcode > 0:
-        return f"loader process {process.pid} ended with exit code {process.exitcode}; see what it says above, or give --workers 0"
-    name = signal.Signals(-process.exitcode).name
+def _last_words(process: BaseProcess, code: int) -> str:
+    if code > 0:
+        return f"loader process {process.pid} ended with exit code {code}; see what it says above, or give --workers 0"
+    name = signal.Signals(-code).name
     why = {"SIGKILL": ", as where memory runs out", "SIGBUS": ", as where shared memory (/dev/shm) is full"}.get(name, "")
     return f"loader process {process.pid} was killed by {name}{why}; give fewer --workers, or 0"

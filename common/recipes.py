@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -102,12 +102,12 @@ def sinusoids(count: int, channel: int) -> Tensor:
     return torch.stack([angle.sin(), angle.cos()], dim=-1).flatten(1)[:, :channel]
 
 
-def running_mean(decay: float) -> Callable[[list[Tensor], list[Tensor], Tensor], None]:
+def running_mean(decay: float) -> Callable[[Sequence[Tensor], Sequence[Tensor], Tensor | int], None]:
     """An update for `AveragedModel`: the mean of the weights that forgets by `decay` a step, and faster at the beginning."""
 
     @torch.no_grad()
-    def update(means: list[Tensor], current: list[Tensor], steps: Tensor) -> None:
-        forget = 1 - min(decay, (1 + steps.item()) / (10 + steps.item()))
+    def update(means: Sequence[Tensor], current: Sequence[Tensor], steps: Tensor | int) -> None:
+        forget = 1 - min(decay, (1 + int(steps)) / (10 + int(steps)))
         for mean, value in zip(means, current, strict=True):
             if mean.is_floating_point():
                 mean.lerp_(value, forget)

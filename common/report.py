@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from common.engine import Scores
@@ -36,7 +36,7 @@ def score_table(scores: Scores, title: str, published: float | None = None) -> s
     return "\n".join(lines)
 
 
-def _rows(tables: dict[str, ErrorTable], counted: str, columns: Sequence[str], mean: str) -> dict[str, str]:
+def _rows(tables: dict[str, ErrorTable], counted: str, columns: Collection[str], mean: str) -> dict[str, str]:
     """The cells of each row, by its first cell: a head, the actions, their mean."""
     counts = tables["mpjpe"].counts
     rows = {"action": " ".join([f"{counted:>8}"] + [f"{ONCE_COLUMNS[name]:>8}" for name in columns])}

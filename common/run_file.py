@@ -11,6 +11,7 @@ from argparse import Namespace
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
+from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor
@@ -68,7 +69,7 @@ class Run:
     checkpoint: Checkpoint
     arguments: dict[str, object]
     progress: Progress
-    random: dict[str, object]
+    random: dict[str, Any]
     optimizer: object
     scaler: object
     mean: object
@@ -128,7 +129,7 @@ def write_run(
     progress: Progress,
     args: Namespace,
     recipe: Recipe,
-    random: dict[str, object],
+    random: dict[str, Any],
     **more: object,
 ) -> None:
     """Write everything that going on exactly from here takes. random: `random_state` at that moment."""
@@ -148,7 +149,7 @@ def write_run(
     )
 
 
-def random_state(compute: Compute) -> dict[str, object]:
+def random_state(compute: Compute) -> dict[str, Any]:
     """The state of PyTorch's random numbers."""
     return {"cpu": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state_all() if compute.device.type == "cuda" else []}
 
@@ -166,10 +167,11 @@ def read_run(path: str | Path, parser: Parser) -> Run:
     file = run_file(path)
     content = read_torch_file(file)
     missing = [name for name in _FIELDS if not isinstance(content, dict) or name not in content]
-    if missing:
+    if not isinstance(content, dict) or missing:
         lacks = f"is no run that can be resumed (it lacks {', '.join(missing)})"
         raise InputError(f"{file}: {lacks}; give the {LAST} of a run, or use --previous_dir")
     checkpoint = checkpoint_in(file, content)
+    assert checkpoint.sizes is not None  # it has a name, sizes and a normaliser
     sizes = {size: checkpoint.sizes.get(size) for size in size_flags()}
     arguments = {**sizes, **_arguments(file, content["arguments"], parser)}  # of a file from before a size was a flag, too
     said = {"model": checkpoint.name, **sizes}
@@ -246,7 +248,7 @@ def _finite(value: object) -> bool:
     return isinstance(value, int | float) and math.isfinite(value)
 
 
-def _random(file: Path, saved: object) -> dict[str, object]:
+def _random(file: Path, saved: object) -> dict[str, Any]:
     cpu, cuda = (saved.get("cpu"), saved.get("cuda")) if isinstance(saved, Mapping) else (None, None)
     if not _is_state(cpu, torch.get_rng_state().numel()):
         raise _wrong(file, "rng: cpu", "is no state of PyTorch's random numbers")
@@ -259,7 +261,7 @@ def _random(file: Path, saved: object) -> dict[str, object]:
     return {"cpu": cpu, "cuda": cuda}
 
 
-def _is_state(value: object, length: int) -> bool:
+def _is_state(value: object, length: int) -> TypeGuard[Tensor]:
     return isinstance(value, Tensor) and value.dtype == torch.uint8 and value.shape == (length,)
 
 
@@ -267,8 +269,7 @@ def _optimizer_state(file: Path, optimizer: torch.optim.Optimizer, recipe: Recip
     """The saved state, if it is one of this very optimizer; all that it may say of its groups is the learning rate."""
     groups, state = (saved.get("param_groups"), saved.get("state")) if isinstance(saved, Mapping) else (None, None)
     own = optimizer.state_dict()["param_groups"]
-    whole = isinstance(groups, list) and all(isinstance(group, Mapping) for group in groups)
-    if not whole or len(groups) != len(own):
+    if not isinstance(groups, list) or not all(isinstance(group, Mapping) for group in groups) or len(groups) != len(own):
         raise _wrong(file, "optimizer: param_groups", "is not that of this run's optimizer")
     for group, mine in zip(groups, own, strict=True):
         other = [key for key in mine if key != "lr" and not _same(group.get(key, mine[key]), mine[key])]
@@ -308,8 +309,7 @@ def _kept(recipe: Recipe) -> dict[str, bool]:
 def _scaler_state(file: Path, scaler: torch.amp.GradScaler, saved: object) -> dict[str, object]:
     own = scaler.state_dict()  # empty unless --precision is fp16
     free = ("scale", "_growth_tracker")
-    alike = isinstance(saved, Mapping) and set(saved) == set(own)
-    if not alike or not all(_same(saved[key], own[key]) for key in own if key not in free):
+    if not isinstance(saved, Mapping) or set(saved) != set(own) or not all(_same(saved[key], own[key]) for key in own if key not in free):
         raise _wrong(file, "scaler", "is not that of this run's --precision")
     if own and not (_finite(saved["scale"]) and saved["scale"] > 0 and type(saved["_growth_tracker"]) is int):
         raise _wrong(file, "scaler: scale", "is not a number above 0")
@@ -320,6 +320,6 @@ def _same(saved: object, own: object) -> bool:
     """Whether a value of a file is equal to one of ours, with the same types all the way down."""
     if type(saved) is not type(own):
         return False
-    if isinstance(own, list | tuple):
+    if isinstance(own, list | tuple) and isinstance(saved, list | tuple):
         return len(saved) == len(own) and all(map(_same, saved, own))
     return saved == own

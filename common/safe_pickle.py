@@ -14,6 +14,7 @@ import pickle
 import struct
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -34,6 +35,8 @@ class _Refused(Exception):
 
 class _Dtype:
     """A dtype as a pickle describes it: a plain kind and width, or "O"; no fields, no subarrays, no metadata."""
+
+    order: Literal["<", ">", "|", "="]
 
     def __init__(self, code: object, *_: object) -> None:
         if not isinstance(code, str):
@@ -128,6 +131,29 @@ _FOLLOWED = (
 _CODES = {getattr(pickle, name)[0] for name in _FOLLOWED}
 
 
+if TYPE_CHECKING:
+
+    class PythonUnpickler:
+        """pickle._Unpickler with what the type stubs leave out of it."""
+
+        dispatch: dict[int, Callable]
+        stack: list[Any]
+
+        def __init__(self, file: io.BytesIO, *, encoding: str) -> None: ...
+        def load(self) -> Any: ...
+        def read(self, size: int) -> bytes: ...
+        def append(self, value: object) -> None: ...
+        def pop_mark(self) -> list[Any]: ...
+        def load_build(self) -> None: ...
+        def load_setitem(self) -> None: ...
+        def load_setitems(self) -> None: ...
+        def find_class(self, module: str, name: str) -> object: ...
+        def persistent_load(self, pid: object) -> object: ...
+
+else:
+    PythonUnpickler = pickle._Unpickler
+
+
 class _Instructions(dict[int, Callable]):
     """How to follow each instruction; gives out so many of them and no more."""
 
@@ -142,7 +168,7 @@ class _Instructions(dict[int, Callable]):
         return super().__getitem__(code)
 
 
-class _Unpickler(pickle._Unpickler):
+class _Unpickler(PythonUnpickler):
     """Python's own, not the one in C: that one sets aside memory for whatever length or memo number a file names."""
 
     def __init__(self, data: bytes) -> None:
@@ -169,7 +195,7 @@ class _Unpickler(pickle._Unpickler):
             raise pickle.UnpicklingError("its bytes end early")
         self.append(bytearray(data))
 
-    dispatch = pickle._Unpickler.dispatch | {
+    dispatch = PythonUnpickler.dispatch | {
         pickle.BUILD[0]: load_build,
         pickle.SETITEM[0]: load_setitem,
         pickle.SETITEMS[0]: load_setitems,

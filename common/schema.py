@@ -133,10 +133,14 @@ def _wanted(field: Field, axes: Axes) -> str:
     if not field.shape:
         return field.kind.one
     sizes = [
-        str(axes[axis][0]) if axis in axes else " or ".join(map(str, axis)) if isinstance(axis, tuple) else str(axis)
+        str(axes[axis][0])
+        if isinstance(axis, str) and axis in axes
+        else " or ".join(map(str, axis))
+        if isinstance(axis, tuple)
+        else str(axis)
         for axis in field.shape
     ]
-    known = dict.fromkeys(axes[axis][1] for axis in field.shape if axis in axes)
+    known = dict.fromkeys(axes[axis][1] for axis in field.shape if isinstance(axis, str) and axis in axes)
     return f"{field.kind.many} ({', '.join(sizes)}{',' * (len(sizes) == 1)})" + "".join(f" {reason}" for reason in known)
 
 

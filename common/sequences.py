@@ -22,7 +22,7 @@ class PoseSequence:
     camera: str
     pose_2d: np.ndarray
     pose_3d: np.ndarray
-    size: tuple[int, int]
+    size: tuple[float, float]
     fps: float = 50.0
 
     def __len__(self) -> int:

@@ -132,7 +132,7 @@ def _read_zip(file: io.BufferedReader) -> tuple[object, bool]:
         checked = any(member.CRC for member in members.values())
         if not checked:  # torch.save can be told to leave them out
             for member in members.values():
-                member.CRC = None
+                member.CRC = None  # type: ignore[assignment]  # not checked then, which the stub does not know
 
         def read(name: str) -> bytes:
             if roots[0] + name not in members:
@@ -233,7 +233,7 @@ class _Parts:
         if not (isinstance(storage, _Storage) and isinstance(size, tuple) and isinstance(stride, tuple)) or metadata:
             raise _UnusualError("tensors of another kind")
         alike = len(size) == len(stride) <= 16
-        if not alike or not all(type(n) is int and n >= 0 for n in (offset, *size, *stride)):
+        if not alike or not isinstance(offset, int) or not all(type(n) is int and n >= 0 for n in (offset, *size, *stride)):
             raise _DamagedError("it has a tensor of an impossible shape")
         if math.prod(filter(None, size)) > self.size:
             raise _DamagedError("it has a tensor of an impossible shape")
@@ -254,7 +254,7 @@ _FOLLOWED = {*safe_pickle._FOLLOWED, "EMPTY_SET", "ADDITEMS", "BINPERSID"} - {"B
 """The instructions that torch.save writes, by protocols 2 to 5."""
 
 
-class _Unpickler(pickle._Unpickler):
+class _Unpickler(safe_pickle.PythonUnpickler):
     """Knows what state dicts, and the plain values beside them, are made of.
 
     Python's own, not the one in C: that one sets aside memory for whatever length or memo number a file names.
@@ -341,7 +341,7 @@ class _Unpickler(pickle._Unpickler):
             raise _DamagedError("it has members of something that is no set")
         self.stack[-1].update(map(_key, items))
 
-    dispatch = {code: pickle._Unpickler.dispatch[code] for code in (getattr(pickle, name)[0] for name in _FOLLOWED)} | {
+    dispatch = {code: safe_pickle.PythonUnpickler.dispatch[code] for code in (getattr(pickle, name)[0] for name in _FOLLOWED)} | {
         pickle.BUILD[0]: load_build,
         pickle.SETITEM[0]: load_setitem,
         pickle.SETITEMS[0]: load_setitems,

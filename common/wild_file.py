@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -56,7 +56,11 @@ def write_wild_file(
 ) -> None:
     """Write N windows, seen as `view` says and cut from `clips`, in the layout above. action: the row of the tables for each one."""
     length = np.array([len(pose) for pose in view.pose_3d])  # (N,)
-    fields = {"size": np.asarray(view.size, np.int32), "focal": np.asarray(view.focal, np.float32), "clips": np.array(clips, dtype=str)}
+    fields: dict[str, Any] = {
+        "size": np.asarray(view.size, np.int32),
+        "focal": np.asarray(view.focal, np.float32),
+        "clips": np.array(clips, dtype=str),
+    }
     for name, windows in (("pose_2d", view.pose_2d), ("pose_3d", view.pose_3d)):
         padded = [np.concatenate([pose, np.repeat(pose[-1:], length.max() - len(pose), axis=0)]) for pose in windows]
         fields[name] = np.stack(padded).astype(np.float32)  # (N, T, 17, 3)

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_Values = TypeVar("_Values", np.ndarray, "Tensor")
 
 
 def window_bounds(length: int, frames: int, stride: int) -> np.ndarray:
@@ -32,7 +38,7 @@ def subsample(length: int, subset: float, downsample: int) -> slice:
     return slice(start, start + count, downsample)
 
 
-def catmull_rom(t: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def catmull_rom(t: _Values) -> tuple[_Values, _Values, _Values, _Values]:
     """The weights of four frames in a row at the share `t` (0..1) of the way from the second to the third, each of t's shape.
 
     A cubic that goes through every frame without a kink.

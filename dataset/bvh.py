@@ -38,7 +38,7 @@ def read_bvh_file(path: str | Path) -> tuple[list[BvhJoint], np.ndarray, float]:
     text = read_text(path)
     motion = _MOTION.search(text)
     words = text[: motion.start()].replace("{", " { ").replace("}", " } ").split() if motion else []
-    if not words or words[0].upper() != "HIERARCHY":
+    if motion is None or not words or words[0].upper() != "HIERARCHY":
         raise InputError(f"{path}: is no whole BVH file, of HIERARCHY, MOTION, Frames: and Frame Time:; download it again")
     joints = _bvh_joints(path, words[1:])
     count, seconds = read_numbers(path, "Frames and Frame Time", motion.groups())
@@ -118,7 +118,8 @@ def _bvh_joints(path: Path, words: Sequence[str]) -> list[BvhJoint]:
 
 def _offset_and_channels(path: Path, name: str, words: Sequence[str], i: int) -> tuple[np.ndarray, tuple[tuple[str, str], ...], int]:
     """What stands behind the brace of a joint, from word i on -> offset, channels, and the word after them."""
-    offset, channels = None, ()
+    offset: np.ndarray | None = None
+    channels: tuple[tuple[str, str], ...] = ()
     while words[i].upper() in ("OFFSET", "CHANNELS"):
         if words[i].upper() == "OFFSET":
             offset = read_numbers(path, f"joint {name}, OFFSET", words[i + 1 : i + 4], 3)

@@ -7,6 +7,7 @@ import codecs
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from common.errors import InputError
 from common.files import require_file
@@ -29,15 +30,15 @@ def rotation(axis: str, degrees: np.ndarray) -> np.ndarray:
     return matrix
 
 
-def chain(axes: str, degrees: np.ndarray) -> np.ndarray:
+def chain(axes: str, degrees: ArrayLike) -> np.ndarray:
     """The product R_axes[0] R_axes[1] ... of rotations by angles (..., len(axes)) in degrees -> (..., 3, 3).
 
     The last axis is applied to a point first: Euler angles about moving axes, as BVH lists its channels.
     """
-    degrees = np.asarray(degrees, dtype=np.float64)
-    product = np.broadcast_to(np.eye(3), (*degrees.shape[:-1], 3, 3))
+    angles = np.asarray(degrees, dtype=np.float64)
+    product = np.broadcast_to(np.eye(3), (*angles.shape[:-1], 3, 3))
     for i, axis in enumerate(axes):
-        product = product @ rotation(axis, degrees[..., i])
+        product = product @ rotation(axis, angles[..., i])
     return product
 
 

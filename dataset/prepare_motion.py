@@ -68,12 +68,13 @@ def world_clips(clips: Mapping[str, Clip]) -> list[WorldClip]:
 
 def table(clips: list[WorldClip]) -> str:
     """Minutes of each content, and its share in what is drawn."""
-    minutes, drawn = defaultdict(float), defaultdict(float)
+    minutes: defaultdict[str, float] = defaultdict(float)
+    drawn: defaultdict[str, float] = defaultdict(float)
     for clip in clips:
         minutes[clip.content] += len(clip) / FPS / 60
         drawn[clip.content] += len(clip) * clip.weight
     total = sum(drawn.values()) or 1
-    rows = sorted(minutes, key=drawn.get, reverse=True)
+    rows = sorted(minutes, key=drawn.__getitem__, reverse=True)
     return "\n".join(
         f"  {content or '(not said)':28}{minutes[content]:7.1f} minutes, drawn {drawn[content] / total:6.1%}" for content in rows
     )

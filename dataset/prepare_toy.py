@@ -15,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import argparse
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -211,14 +212,14 @@ def build(frames: int, seed: int) -> tuple[dict, dict, dict]:
 def write(folder: str | Path, frames: int, seed: int) -> None:
     """Write the three synthetic files into `folder`; raises InputError where that is not possible."""
     poses, truth, detected = build(frames, seed)
-    contents = {
+    contents: dict[str, dict[str, Any]] = {
         "data_3d_h36m.npz": {"positions_3d": poses},
         "data_2d_h36m_gt.npz": {"positions_2d": truth},
         "data_2d_h36m_cpn_ft_h36m_dbb.npz": {"positions_2d": detected},
     }
     for name, arrays in contents.items():
         with replacing(Path(folder) / name) as temporary:
-            np.savez_compressed(temporary, **arrays, metadata=METADATA)
+            np.savez_compressed(temporary, **arrays | {"metadata": METADATA})
 
 
 def build_parser() -> argparse.ArgumentParser:

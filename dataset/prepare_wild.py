@@ -48,7 +48,7 @@ def draw_windows(clips: Sequence[WorldClip], fps: float, windows: int, frames: i
         draw = Draw([seed, window])
         clip, _ = bank.place(draw.uniform(0, 1, 1))  # (1,)
         first = (draw.uniform(0, 1, 1) * (bank.length[clip] - frames + 1)).floor()
-        chosen.append(clips[clip.item()])
+        chosen.append(clips[int(clip.item())])
         shots.append(see(bank, clip, first, frames, fps, draw))
     return View(*zip(*shots, strict=True)), chosen
 

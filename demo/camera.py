@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+import tomllib
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
-import tomllib
 from PIL import Image
 from PIL.ExifTags import IFD, Base
 
@@ -79,6 +80,7 @@ def _read_table(path: Path) -> Mapping[str, object]:
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read as a text ({error}); give a file of intrinsics") from error
     suffix = path.suffix.lower()
+    table: object
     try:
         if suffix == ".toml":
             table = tomllib.loads(text)
@@ -125,12 +127,15 @@ def _camera(path: Path, name: str, table: Mapping[str, object]) -> Camera:
         raise InputError(f"{path}: field {key} is no camera matrix [[fx, 0, cx], [0, fy, cy], [0, 0, 1]]; correct it")
     names = next((key for key in SIZE if key in table), None)
     sides = next((pair for pair in SIDES if all(key in table for key in pair)), None)
-    if names is None and sides is None:
+    if names is not None:
+        size = _numbers(path, names, table[names], 2)
+    elif sides is not None:
+        size = _numbers(path, " and ".join(sides), [table[side] for side in sides], 2)
+    else:
         raise InputError(f"{path}: has no size of the picture beside {key}; {LAYOUT}")
-    size = _numbers(path, names or " and ".join(sides), table[names] if names else [table[key] for key in sides], 2)
     if not (size >= 1).all():
         raise InputError(f"{path}: says that the picture is {size[0]:g} x {size[1]:g} pixels; correct it")
-    return Camera(name, tuple(size.tolist()), (fx, fy), (cx, cy))
+    return Camera(name, (float(size[0]), float(size[1])), (fx, fy), (cx, cy))
 
 
 def _numbers(path: Path, key: str, value: object, count: int) -> np.ndarray:
@@ -167,7 +172,7 @@ def camera_of_image(path: str | Path) -> Camera | None:
         raise InputError(f"{path}: by its EXIF, {error}; or say the true one by --fov") from error
 
 
-def _focal_length(exif: Mapping[int, object], size: tuple[int, int]) -> float | None:
+def _focal_length(exif: Mapping[int, Any], size: tuple[int, int]) -> float | None:
     """In pixels of an image of `size`; None where the EXIF does not say it. 0 stands for unknown there."""
     on_film = _positive(exif.get(Base.FocalLengthIn35mmFilm))
     if on_film:
@@ -180,7 +185,7 @@ def _focal_length(exif: Mapping[int, object], size: tuple[int, int]) -> float | 
     return None
 
 
-def _positive(value: object) -> float:
+def _positive(value: Any) -> float:
     number = float(value) if value is not None else 0.0
     return number if math.isfinite(number) and number > 0 else 0.0
 

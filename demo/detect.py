@@ -190,13 +190,12 @@ def _follow(
 
     Of two regions on one person, that of the person who should be there goes on.
     """
-    now = [look.result() for look in looks]
-
+    results = [look.result() for look in looks]
+    seen = {number: person for number, person in enumerate(results) if person is not None}
     kept: dict[int, _Person] = {}
-    there = [number for number, person in enumerate(now) if person is not None]
-    for number in sorted(there, key=lambda number: people[number].error(now[number], time)):
-        if not now[number].doubles([*others, *kept.values()], nearest):
-            kept[number] = people[number].going_on(now[number], time)
+    for number in sorted(seen, key=lambda number: people[number].error(seen[number], time)):
+        if not seen[number].doubles([*others, *kept.values()], nearest):
+            kept[number] = people[number].going_on(seen[number], time)
     return [kept.get(number) for number in range(len(people))]
 
 
@@ -217,7 +216,9 @@ class _PeopleDetector:
         # A graph does one thing at a time; several people, and the squares of a search, share a few of each kind. One person alone has a
         # graph that runs on several cores, which makes no difference to the result.
         self._workers = ThreadPoolExecutor(PARALLEL, thread_name_prefix="mediapipe")
-        self._finders, self._lookers, self._alone = SimpleQueue(), SimpleQueue(), SimpleQueue()
+        self._finders: SimpleQueue[Any] = SimpleQueue()
+        self._lookers: SimpleQueue[Any] = SimpleQueue()
+        self._alone: SimpleQueue[Any] = SimpleQueue()
 
     def reset(self) -> None:
         """As `Detector.reset`."""
@@ -386,8 +387,8 @@ class MediaPipeDetector(_PeopleDetector):
             return None
         points = np.array([(p.x, p.y, min(p.visibility, p.presence)) for p in seen.landmarks.landmark], np.float32)
         points[:, :2] = points[:, :2] * size + corner
-        x, y = points[:, 0], points[:, 1]
-        points[(x < 0) | (y < 0) | (x >= width) | (y >= height), 2] *= OUTSIDE
+        outside = (points[:, :2] < 0) | (points[:, :2] >= (width, height))  # (J, 2)
+        points[outside.any(axis=1), 2] *= OUTSIDE
         if points[:, 2].mean() < GONE:
             return None
         centre, end = (np.array([p.x, p.y]) * size + corner for p in seen.reach.landmark[:2])
@@ -453,7 +454,8 @@ def _line(error: Exception) -> str:
 def _landmark_model(model: str | Path | None, folder: Path) -> Path:
     """The file of a landmark model, given by name or path; folder: where the package has its own."""
     full, heavy = folder / "pose_landmark_full.tflite", folder / HEAVY
-    path = {None: heavy if heavy.is_file() else full, "full": full, "heavy": heavy}.get(model, Path(model or ""))
+    known: dict[str | Path | None, Path] = {None: heavy if heavy.is_file() else full, "full": full, "heavy": heavy}
+    path = known.get(model, Path(model or ""))
     if not path.is_file():
         if path == full:
             raise InputError(f"{full}: no such file, though it is part of mediapipe {WHEEL}; install it again: {INSTALL}")
@@ -624,7 +626,7 @@ def read_keypoints(
         if "positions_2d" in field:
             return _read_custom_2d(path, video, size, fps)
         field("format")
-        names, keypoints, size, fps = field("joints"), field("keypoints"), field("size"), float(field("fps"))
+        names, keypoints, sides, rate = field("joints"), field("keypoints"), field("size"), float(field("fps"))
     if tuple(names.tolist()) != H36M.names:
         raise InputError(
             f"{path}: field joints is not the names of the {H36M.joints} joints of Human3.6M in order "
@@ -639,7 +641,7 @@ def read_keypoints(
             f"{path}: field keypoints is {keypoints[person, frame, joint, axis]} ({what}), but pixels are finite and scores 0 to 1; "
             "give joints that were not found as x 0, y 0 and score 0"
         )
-    return keypoints.astype(np.float32), fps, (int(size[0]), int(size[1]))
+    return keypoints.astype(np.float32), rate, (int(sides[0]), int(sides[1]))
 
 
 def _read_custom_2d(

@@ -20,7 +20,7 @@ def bridge(keypoints: np.ndarray, fps: float) -> tuple[np.ndarray, np.ndarray, l
     A frame is without the person where all its scores are 0. Returns the filled keypoints, in which a bridged frame has half the
     score of the frames around; found (T,) bool, the frames that had the person; and the runs of frames without a long gap.
     """
-    found = (keypoints[..., 2] > 0).any(axis=1)  # (T,)
+    found: np.ndarray = np.asarray((keypoints[..., 2] > 0).any(axis=1))  # (T,)
     at = np.flatnonzero(found)
     if not len(at):
         return keypoints.copy(), found, []

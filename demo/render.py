@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import cv2
 import numpy as np
@@ -130,7 +131,7 @@ def draw_2d(frame: np.ndarray, keypoints: np.ndarray, valid: bool = True, person
             width = thin if seen < LOW_SCORE else thick
             colour = (30, 30, 30) if casing else colours[_side(joint)]
             cv2.line(frame, points[parent], points[joint], colour, width + 2 * casing, cv2.LINE_AA, SHIFT)
-    for joint in np.flatnonzero(score > 0):
+    for joint in np.flatnonzero(score > 0).tolist():
         size = 0.55 * thick if score[joint] < LOW_SCORE else 0.95 * thick
         cv2.circle(frame, points[joint], round(size * 2**SHIFT), (30, 30, 30), cv2.FILLED, cv2.LINE_AA, SHIFT)
         cv2.circle(frame, points[joint], round(0.7 * size * 2**SHIFT), (255, 255, 255), cv2.FILLED, cv2.LINE_AA, SHIFT)
@@ -157,7 +158,7 @@ class Scene3D:
     dark: bool = False
 
     @classmethod
-    def around(cls, size: tuple[int, int], joints: np.ndarray, valid: np.ndarray, **options: object) -> Scene3D:
+    def around(cls, size: tuple[int, int], joints: np.ndarray, valid: np.ndarray, **options: Any) -> Scene3D:
         """A scene in which a whole motion fits: joints (P, T, 17, 3) in metres with their offsets, valid (P, T).
 
         options: azimuth, elevation, dark. The few farthest joints (outliers) are not waited for.
@@ -219,7 +220,8 @@ class Scene3D:
     def tones(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Colours (3,) of the air, the ground and the grid's lines."""
         tones = ("#1b1e24", "#2b3038", "#4c5460") if self.dark else ("#ffffff", "#f1f3f5", "#c3c9d0")
-        return tuple(np.array(bgr(tone), np.float64) for tone in tones)
+        air, ground, line = (np.array(bgr(tone), np.float64) for tone in tones)
+        return air, ground, line
 
     def _ground(self) -> np.ndarray:
         """Every pixel's ray is followed to the ground: lines are as thick as they should be and fade out at the sides."""
@@ -363,7 +365,7 @@ def _draw_shadows(scene: Scene3D, panel: np.ndarray, joints: np.ndarray) -> None
     columns = slice(max(0, left - margin), min(width, left + wide + margin))
     soft = cv2.GaussianBlur(np.ascontiguousarray(mask[rows, columns]), (0, 0), blur)
     target = panel[shrink * rows.start : shrink * rows.stop, shrink * columns.start : shrink * columns.stop]
-    light = 255 - (0.55 if scene.dark else 0.2) * soft
+    light: np.ndarray = 255 - (0.55 if scene.dark else 0.2) * soft
     light = cv2.resize(light.astype(np.uint8), (shrink * soft.shape[1], shrink * soft.shape[0]), interpolation=cv2.INTER_LINEAR)
     light = light[: target.shape[0], : target.shape[1]]
     target[:] = cv2.multiply(target, cv2.merge((light, light, light)), scale=1 / 255)

@@ -15,6 +15,7 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NoReturn
 
 from common.errors import InputError
 from common.files import only_run, replacing, write_text
@@ -97,13 +98,13 @@ class Results:
         if path.is_dir():
             self._refuse(path, "is a folder")
         found = None if path.is_symlink() or not path.is_file() else hash_file(path)
-        if found not in self._record.files.get(name, ()):
+        if found is None or found not in self._record.files.get(name, ()):
             self._refuse(path, "was not written by this program, or was changed since, and would be replaced")
         if self._record.source != self.source and not _same_file(self._record.source, self.source):
             self._refuse(path, f"is a result of {self._record.source} and would be replaced")
         return [found]
 
-    def _refuse(self, path: Path, why: str) -> None:
+    def _refuse(self, path: Path, why: str) -> NoReturn:
         raise InputError(f"{path}: {why}; give another folder by --output, or move that file away")
 
 

@@ -153,10 +153,10 @@ def render(video: VideoReader | None, poses: Poses, path: Path, fix_z: bool, lin
     else:
         pictures = (np.full((size[1], size[0], 3), BLANK, np.uint8) for _ in range(frames))
     sound = video.path if video and video.has_audio else None
-    with ahead(pictures) as pictures, ahead(drawn(pictures, poses, size, fix_z)) as sheets:
+    with ahead(pictures) as decoded, ahead(drawn(decoded, poses, size, fix_z)) as sheets:
         first = next(sheets)
         with VideoWriter(path, video.fps if video else poses.fps, first.shape[1::-1], sound, frames / poses.fps) as writer:
-            sheets = itertools.chain([first], sheets)
-            for sheet in tqdm(sheets, total=frames, desc="drawing", unit="frame", disable=None, leave=False):
+            every = itertools.chain([first], sheets)
+            for sheet in tqdm(every, total=frames, desc="drawing", unit="frame", disable=None, leave=False):
                 writer.write(sheet)
     return writer.frames

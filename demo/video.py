@@ -13,13 +13,14 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import av
 import cv2
 import numpy as np
 from av.container import InputContainer, OutputContainer
 from av.stream import Disposition
-from av.video.reformatter import VideoReformatter
+from av.video.reformatter import Colorspace, VideoReformatter
 
 from common.errors import InputError
 from common.files import FULL, replacing
@@ -147,26 +148,26 @@ class _VideoFile:
             if first is None:
                 raise InputError(f"{path}: no frame of it can be decoded, it is empty or damaged; record, download or copy it again")
             self.has_audio = sound is not None
-            rate = stream.average_rate or stream.guessed_rate
-            if not (rate and SLOWEST <= rate <= FASTEST):
-                rate = self._measured_rate(rate)
-            self.fps = simple_rate(rate)
+            claimed = stream.average_rate or stream.guessed_rate
+            self.fps = simple_rate(claimed if claimed and SLOWEST <= claimed <= FASTEST else self._measured_rate(claimed))
             self.duration = _duration(container, stream)
             self.matrix = _display_matrix(first)
             aspect = stream.sample_aspect_ratio or 1
             stored = round(first.width * aspect) if 0.25 <= aspect <= 4 else first.width, first.height
         self.size = stored[::-1] if _lies_on_its_side(self.matrix) else stored  # with square pixels, upright
         # What players take for the colours of a file that does not say: HD is BT.709, smaller pictures are BT.601.
-        self.colours = "ITU709" if min(stored) >= 720 else "ITU601"
+        self.colours = Colorspace.ITU709 if min(stored) >= 720 else Colorspace.ITU601
 
     def _measured_rate(self, claimed: Fraction | None) -> Fraction | float:
         """Frames per second as the times of the packets show them; as the file claims, where these bear it out or are not there."""
+        times: list[float] = []
         with _opened(self.path) as container:
             stream = _video_stream(container)
+            assert stream is not None  # as when it was opened first
             with contextlib.suppress(av.FFmpegError):  # up to a fault
-                times = []
                 for packet in container.demux(stream):
-                    times += [] if packet.pts is None else [_seconds(packet.pts, stream.time_base)]
+                    seconds = _seconds(packet.pts, stream.time_base)
+                    times += [] if seconds is None else [seconds]
         steps = np.diff(np.unique(times))
         steps = steps[steps <= max(_LONGEST_PAUSE, np.median(steps))] if len(steps) else steps  # a longer one is a broken clock
         if not len(steps):
@@ -191,6 +192,7 @@ class _VideoFile:
         count, shown, offset = 0, -period, None
         with _opened(self.path) as container:
             stream = _video_stream(container)
+            assert stream is not None  # as when it was opened first
             stream.thread_type = "AUTO"
             by_decoding = container.format.name == "avi"  # it knows no time of presentation
             frames = _decode(container, stream)
@@ -244,7 +246,9 @@ def _opened(path: Path) -> Iterator[InputContainer]:
 def _video_stream(container: InputContainer) -> av.VideoStream | None:
     """The moving pictures of a file; the cover of an album is none."""
     stream = container.streams.best("video")
-    return None if stream is None or Disposition.attached_pic in Disposition(stream.disposition) else stream
+    if not isinstance(stream, av.VideoStream) or Disposition.attached_pic in Disposition(stream.disposition):
+        return None
+    return stream
 
 
 def _decode(container: InputContainer, stream: av.VideoStream) -> Generator[av.VideoFrame, None, bool]:
@@ -265,7 +269,7 @@ def _decode(container: InputContainer, stream: av.VideoStream) -> Generator[av.V
         if packet.stream_index == stream.index:
             damaged |= packet.is_corrupt
             try:
-                yield from packet.decode()
+                yield from stream.decode(packet)
             except av.FFmpegError:
                 damaged = True
     with contextlib.suppress(av.FFmpegError):
@@ -299,7 +303,7 @@ def _duration(container: InputContainer, stream: av.VideoStream) -> float | None
     """Seconds of the pictures, as the file says, or else of the whole file, or None."""
     tag = re.fullmatch(r"(\d+):(\d+):(\d+(?:\.\d+)?)", stream.metadata.get("DURATION", ""))  # Matroska, WebM
     if stream.duration:
-        length = _seconds(stream.duration, stream.time_base)
+        length = _seconds(stream.duration, stream.time_base) or 0.0
     elif tag:
         length = int(tag[1]) * 3600 + int(tag[2]) * 60 + float(tag[3])
         length -= _seconds(stream.start_time, stream.time_base) or 0.0  # the tag is the time of the end
@@ -316,7 +320,8 @@ _Matrix = tuple[float, float, float, float]
 def _display_matrix(frame: av.VideoFrame) -> _Matrix:
     """(a, b, c, d) of the turn that a phone asks for: the column p and row q of a picture go to x = a p + c q, y = b p + d q."""
     with contextlib.suppress(ValueError):  # PyAV raises it for kinds of side data that it does not know
-        for data in frame.side_data:
+        found: Any = frame.side_data  # all of it, where the stub says that it is one
+        for data in found:
             if data.type.name == "DISPLAYMATRIX":
                 a, b, _, c, d = np.frombuffer(bytes(data), np.int32)[:5].tolist()
                 return a, b, c, d
@@ -369,12 +374,12 @@ def _open_images(folder: Path, fps: float | Fraction) -> VideoReader:
     names.sort(key=_natural)
     height, width = _read_image(names[0]).shape[:2]
     for name in names[1:]:
-        _read_image(name, names[0], (width, height))
+        _read_image(name, (names[0], (width, height)))
     rate = simple_rate(fps)
 
     def pictures(size: tuple[int, int]) -> Iterator[np.ndarray]:
         for name in names:
-            picture = _read_image(name, names[0], (width, height))
+            picture = _read_image(name, (names[0], (width, height)))
             yield picture if size == (width, height) else cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
 
     return VideoReader(folder, (width, height), rate, len(names), float(len(names) / rate), has_audio=False, _pictures=pictures)
@@ -386,8 +391,8 @@ def _natural(path: Path) -> tuple[list[str | int], str]:
     return [int(part) if i % 2 else part for i, part in enumerate(parts)], path.name
 
 
-def _read_image(path: Path, first: Path | None = None, size: tuple[int, int] | None = None) -> np.ndarray:
-    """A picture (H, W, 3) uint8 BGR, upright. Raises InputError where it cannot be read or is not of `size`, that of `first`."""
+def _read_image(path: Path, first: tuple[Path, tuple[int, int]] | None = None) -> np.ndarray:
+    """A picture (H, W, 3) uint8 BGR, upright. Raises InputError where it cannot be read or is not of the size of `first`."""
     picture = None
     with contextlib.suppress(OSError, cv2.error), _quiet_opencv():
         data = np.fromfile(path, np.uint8)  # cv2.imread fails on some names on Windows
@@ -397,10 +402,9 @@ def _read_image(path: Path, first: Path | None = None, size: tuple[int, int] | N
     if picture is None:
         raise InputError(f"{path}: cannot be read as an image; repair it or take it out of the folder")
     height, width = picture.shape[:2]
-    if size is not None and (width, height) != size:
-        raise InputError(
-            f"{path}: is {width} x {height}, but {first.name} is {size[0]} x {size[1]}; the images of a folder must be of one size"
-        )
+    if first is not None and (width, height) != first[1]:
+        other = f"{first[0].name} is {first[1][0]} x {first[1][1]}"
+        raise InputError(f"{path}: is {width} x {height}, but {other}; the images of a folder must be of one size")
     return picture
 
 
@@ -432,7 +436,7 @@ def record_camera(number: int, seconds: float | None, path: str | Path) -> Path:
     window = f"camera {number}: q ends the recording"
     shows = True
     try:
-        good, picture = camera.read() if camera.isOpened() else (False, None)
+        good, picture = camera.read() if camera.isOpened() else (False, np.zeros((0, 0, 3), np.uint8))
         if not good:
             raise InputError(f"camera {number}: there is none, or it gives no picture; plug it in and close other programs that use it")
         told = camera.get(cv2.CAP_PROP_FPS)
@@ -496,6 +500,7 @@ class VideoWriter:
         self.frames = 0  # written so far
         self._audio_from = None if audio_from is None else Path(audio_from)
         self._seconds = seconds
+        self._sound: _Sound | None = None
 
     def __enter__(self) -> VideoWriter:
         self._replacing = replacing(self.path)
@@ -524,7 +529,8 @@ class VideoWriter:
             raise ValueError(f"picture is {picture.dtype} {picture.shape}, not uint8 {(height, width, 3)}")
         if width % 2 or height % 2:
             picture = cv2.copyMakeBorder(picture, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
-        frame = av.VideoFrame.from_ndarray(cv2.cvtColor(picture, cv2.COLOR_BGR2YUV_I420), format="yuv420p")
+        planes = cv2.cvtColor(picture, cv2.COLOR_BGR2YUV_I420).astype(np.uint8, copy=False)
+        frame = av.VideoFrame.from_ndarray(planes, format="yuv420p")
         frame.pts, frame.time_base, frame.duration = self.frames, 1 / self.fps, 1
         with self._clear_errors():
             if self._sound is not None:
@@ -567,7 +573,7 @@ class VideoWriter:
         self._replacing.__exit__(_Abandoned, _Abandoned(), None)
 
     def _close_sound(self) -> None:
-        if getattr(self, "_sound", None) is not None:
+        if self._sound is not None:
             self._sound.close()
 
 
@@ -588,14 +594,14 @@ class _Sound:
         with _opened(path) as container:
             pictures = _video_stream(container)
             first = None if pictures is None else next(_decode(container, pictures), None)
-            if first is not None and container.format.name != "avi":  # there, both begin with the file
+            if pictures is not None and first is not None and container.format.name != "avi":  # there, both begin with the file
                 zero = _seconds(first.pts, pictures.time_base) or 0.0
         container = self._closing.enter_context(_opened(path))
         stream = container.streams.best("audio")
-        if stream is None:
+        if not isinstance(stream, av.AudioStream):
             return
         context = stream.codec_context
-        if context is None or not context.sample_rate or not context.layout.nb_channels:
+        if context is None or stream.time_base is None or not context.sample_rate or not context.layout.nb_channels:
             self._give_up("cannot be read")
             return
         codec = context.codec.canonical_name
@@ -606,7 +612,7 @@ class _Sound:
             rate = context.sample_rate if context.sample_rate in _AAC_RATES else 48000
             layout = "mono" if context.layout.nb_channels == 1 else "stereo"
             coded = output.add_stream("aac", rate=rate, layout=layout, bit_rate=160_000)
-            packets = self._coded(container.demux(stream), coded, zero)
+            packets = self._coded(container.demux(stream), stream, coded, zero)
         self._packets = self._checked(packets)
         self._next = next(self._packets, None)
 
@@ -635,7 +641,7 @@ class _Sound:
             for at, packet in packets:
                 if at >= self._end:
                     return
-                if last is None or packet.dts > last:  # MP4 takes times that rise
+                if last is None or packet.dts is None or packet.dts > last:  # MP4 takes times that rise
                     last = packet.dts
                     yield at, packet
         except (av.FFmpegError, ValueError):  # ValueError: PyAV's, where the rate or the channels change on the way
@@ -654,12 +660,14 @@ class _Sound:
             if at > -_EARLY_SOUND:
                 yield at, packet
 
-    def _coded(self, packets: Iterator[av.Packet], into: av.AudioStream, zero: float) -> Iterator[tuple[float, av.Packet]]:
-        """Yield the sound of the packets, coded again for the stream `into`; zero: the time of the first picture in seconds."""
+    def _coded(
+        self, packets: Iterator[av.Packet], stream: av.AudioStream, into: av.AudioStream, zero: float
+    ) -> Iterator[tuple[float, av.Packet]]:
+        """Yield the sound of the packets of `stream`, coded again for `into`; zero: the time of the first picture, seconds."""
         late = 0.0
         for packet in packets:
             try:
-                frames = packet.decode()
+                frames = stream.decode(packet)
             except av.FFmpegError:  # a hole; what follows keeps its time
                 continue
             for frame in frames:

@@ -131,6 +131,7 @@ def run(args: argparse.Namespace, video: VideoReader | None, name: str, results:
             if video:
                 check_same_video(video, args.keypoints, keypoints.shape[1], fps, size)
         else:
+            assert video is not None  # main sees to it
             fps, size = float(video.fps), video.size
         camera = choose_camera(args.fov, args.camera, video.path if video else None, size)
         if camera:
@@ -138,6 +139,7 @@ def run(args: argparse.Namespace, video: VideoReader | None, name: str, results:
         if not args.keypoints:
             with contextlib.closing(create_detector(args.detector, args.detector_model)) as detector:
                 started = time.perf_counter()
+                assert video is not None
                 keypoints = detect_people(video, detector, args.people)
             with results.writing("keypoints.npz") as path:
                 write_keypoints(path, keypoints, fps, size)

@@ -131,7 +131,7 @@ def transplant(pose: Tensor, donor: Tensor, draw: Draw) -> Tensor:
     for limbs, part, chosen in ((ARMS, CHEST, ((0, 1), (0, 2))), (LEGS, PELVIS, ((3,), (3,)))):
         turn = axes_of(pose, part) @ axes_of(donor, part).mT  # (B, F, 3, 3)
         for (root, *moved), kinds in zip(limbs, chosen, strict=True):
-            here = sum(which == kind for kind in kinds).bool()[:, None, None, None]  # (B, 1, 1, 1)
+            here = torch.stack([which == kind for kind in kinds]).any(dim=0)[:, None, None, None]  # (B, 1, 1, 1)
             limb = pose[:, :, root, None] + (donor[:, :, moved] - donor[:, :, root, None]) @ turn.mT  # (B, F, 2, 3)
             pose[:, :, moved] = torch.where(here, limb, pose[:, :, moved])
     return pose

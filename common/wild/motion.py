@@ -46,7 +46,7 @@ class MotionBank:
         time = torch.minimum((centre[:, None] + speed[:, None] * step).clamp(min=0), last[:, None])  # (B, F) frames of the clip
         left = torch.minimum(time.long(), (last[:, None] - 1).clamp(min=0))  # (B, F)
         pose = torch.zeros((*left.shape, self.pose.shape[1]), device=speed.device)  # (B, F, 51)
-        for step, weight in zip((-1, 0, 1, 2), catmull_rom(time - left), strict=True):
-            rows = torch.minimum((left + step).clamp(min=0), last[:, None]) + self.offset[clip, None]
+        for neighbour, weight in zip((-1, 0, 1, 2), catmull_rom(time - left), strict=True):
+            rows = torch.minimum((left + neighbour).clamp(min=0), last[:, None]) + self.offset[clip, None]
             pose.addcmul_(weight[..., None], self.pose[rows])
         return pose.view(*left.shape, 17, 3)

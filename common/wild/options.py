@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import Any
 
 from common.errors import InputError
 
@@ -80,7 +81,7 @@ class Wild:
 
     def without(self, names: Iterable[str]) -> Wild:
         """The same with some parts switched off, by their names in PARTS. Raises InputError for a name that is not there."""
-        off: dict[str, object] = {}
+        off: dict[str, Any] = {}
         for name in names:
             if name not in PARTS:
                 raise InputError(f"--without names {name!r}; it may name {', '.join(PARTS)}")
@@ -88,7 +89,7 @@ class Wild:
         return replace(self, **off)
 
 
-PARTS: dict[str, dict[str, object]] = {
+PARTS: dict[str, dict[str, Any]] = {
     "content": {"by_content": False},
     "slow": {"slow": 0.0},
     "recombined": {"recombined": 0.0},
