@@ -1,8 +1,6 @@
 """A training run -> the weights that come with the repository: the run's best, in half precision.
 
 python checkpoint/export.py checkpoint/MMDD_HHMM_SS_FRAMES checkpoint/wild_mhformer.pth
-
-Weights go with any plan of their backbone that learns nothing of its own; --model names another one.
 """
 
 from __future__ import annotations
@@ -15,8 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from common.arguments import Parser
 from common.checkpoint import load_weights, read_checkpoint, save_checkpoint
 from common.errors import InputError, exit_on_input_error
-from model import create_model, model_sizes
-from model.registry import PLAN, SINGLE
+from model import create_model
 
 
 def main() -> None:
@@ -24,20 +21,14 @@ def main() -> None:
     parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument("run", help="a checkpoint file of ours, or the folder of a run")
     parser.add_argument("output", help="the file to write")
-    parser.add_argument("--model", help="the same weights as another model of the backbone (default: as the run has it)")
     args = parser.parse_args()
     checkpoint = read_checkpoint(args.run)
     if checkpoint.name is None:
         raise InputError(f"{checkpoint.path}: does not say which model it holds; give a file that the training wrote")
-    name = args.model or checkpoint.name
-    sizes = checkpoint.sizes
-    if name != checkpoint.name:  # with the plan of its own
-        known = model_sizes(name)
-        sizes = {size: value for size, value in sizes.items() if size in known and size not in (*PLAN, *SINGLE)}
-    model = create_model(name, **sizes)
+    model = create_model(checkpoint.name, **checkpoint.sizes)
     load_weights(model, checkpoint)
     save_checkpoint(args.output, model.half(), checkpoint.normaliser)
-    print(f"{checkpoint.path} -> {args.output}: {name}, {Path(args.output).stat().st_size / 2**20:.1f} MiB")
+    print(f"{checkpoint.path} -> {args.output}: {checkpoint.name}, {Path(args.output).stat().st_size / 2**20:.1f} MiB")
 
 
 if __name__ == "__main__":
