@@ -5,9 +5,9 @@
 A small synthetic set (dataset/prepare_toy.py) in a temporary folder; one run that is left alone; then runs to which something
 happens again and again, each time gone on with by --resume until it is done. "Amid a save": the process was stopped while a
 temporary file was there, so that the signal meets the save itself; "half-written" counts the kills that left such a file behind for
-the next start to sweep. After every blow each checkpoint in the folder is read; at
-the end of every run its weights, optimizer, random numbers and history must be those of the run that was left alone, bit for
-bit, and its folder must hold the same files and no other. Exit code 1 where anything of that fails. Linux only.
+the next start to sweep. After every blow each checkpoint in the folder is read. At the end of every run its weights, optimizer,
+random numbers and history must be those of the run that was left alone, bit for bit, and its folder must hold the same files and no
+other. Exit code 1 where anything of that fails. Linux only.
 """
 
 from __future__ import annotations

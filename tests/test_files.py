@@ -47,7 +47,7 @@ with only_run(sys.argv[1]):
 FORKED = """
 with only_run(sys.argv[1]):
     child = os.fork()
-    if child:
+    if not child:
         print("ready", flush=True)
     time.sleep(5)
 """
