@@ -1,7 +1,15 @@
 """Train and test MHFormer."""
 
-from common.experiment import run
-from common.recipes import MHFORMER
+from common.errors import exit_on_input_error
+
+
+def main() -> None:
+    """Imports that take seconds come here, where Ctrl-C is a sentence already."""
+    from common.experiment import run
+    from common.recipes import MHFORMER
+
+    run(MHFORMER, default_model="mhformer.mhformer")
+
 
 if __name__ == "__main__":
-    run(MHFORMER, default_model="mhformer.mhformer")
+    exit_on_input_error(main)

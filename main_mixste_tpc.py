@@ -1,7 +1,15 @@
 """Train and test TPC w. MixSTE, the sequence to frame pipeline."""
 
-from common.experiment import run
-from common.recipes import MIXSTE
+from common.errors import exit_on_input_error
+
+
+def main() -> None:
+    """Imports that take seconds come here, where Ctrl-C is a sentence already."""
+    from common.experiment import run
+    from common.recipes import MIXSTE
+
+    run(MIXSTE, default_model="mixste.tpc_mixste")
+
 
 if __name__ == "__main__":
-    run(MIXSTE, default_model="mixste.tpc_mixste")
+    exit_on_input_error(main)

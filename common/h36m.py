@@ -96,9 +96,10 @@ def _views(path_3d: Path, path_2d: Path, subject: str, action: str, world: objec
         cameras = h36m_cameras(subject)
     except KeyError:
         raise InputError(f"{where_3d}: the cameras of {subject} are not known; keep to S1, S5, S6, S7, S8, S9, S11") from None
-    several = views if isinstance(views, list | tuple) or (isinstance(views, np.ndarray) and views.ndim) else ()
-    if len(several) != len(cameras):
-        raise InputError(f"{where_2d} has {len(several) or 'no'} cameras, but the 3D is seen by {len(cameras)}; make the file again")
+    several = list(views) if isinstance(views, list | tuple) or (isinstance(views, np.ndarray) and views.ndim) else None
+    if several is None or len(several) != len(cameras):
+        count = "no" if several is None else len(several)
+        raise InputError(f"{where_2d} has {count} cameras, but the 3D is seen by {len(cameras)}; make the file again")
     poses = poses[:, list(KEPT)] if poses.shape[1] == 32 else poses  # (T, 17, 3)
     check_finite(where_3d, poses, MOST_METRES)
     if skeleton.joints == 16:

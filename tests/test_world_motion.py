@@ -103,7 +103,7 @@ SPOILT: dict[str, tuple[str, Callable[[np.ndarray], object], list[str]]] = {
     "a content too few": ("content", lambda values: values[:2], ["content"]),
     "weights in words": ("weight", lambda _: np.array(["a", "b", "c"]), ["weight", "numbers"]),
     "a weight of no number": ("weight", put(0, np.nan), ["weight", "02_01", "nan"]),
-    "a weight below nothing": ("weight", put(2, -1.0), ["weight", "01_02", "-1.0"]),
+    "a weight below nothing": ("weight", put(2, -1.0), ["weight", "01_02", "is -1, not"]),
     "a weight without end": ("weight", put(1, np.inf), ["weight", "03_01", "inf"]),
     "weights of nothing": ("weight", lambda values: 0 * values, ["weight", "'train'"]),
     "lengths in fractions": ("length", lambda values: values + np.array([0.5, -0.5, 0.0]), ["length"]),
