@@ -9,6 +9,7 @@ import os
 import re
 import sys
 import tempfile
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -199,7 +200,7 @@ def _follow(
     return [kept.get(number) for number in range(len(people))]
 
 
-class _PeopleDetector:
+class _PeopleDetector(ABC):
     """Follows people with two models: one finds people in a square of the picture, one sees the joints of a person in a region.
 
     most: no more people than this are followed. A child class has the two models as `_find_in` and `_look`.
@@ -295,13 +296,13 @@ class _PeopleDetector:
         """Have people looked for in squares (x, y, width, height) of a frame, side by side."""
         return [self._workers.submit(self._find_in, frame, square) for square in squares if min(square[2:]) >= SMALLEST]
 
+    @abstractmethod
     def _find_in(self, frame: np.ndarray, square: tuple[int, int, int, int]) -> list[tuple[float, Region]]:
         """Regions in which a person seems to be, each with how sure that is."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _look(self, graphs: SimpleQueue, frame: np.ndarray, region: Region) -> _Person | None:
         """The joints of the person in a region, as one of the graphs sees them; None where there is nobody."""
-        raise NotImplementedError
 
 
 class MediaPipeDetector(_PeopleDetector):
