@@ -172,7 +172,7 @@ def _read_custom(path: Path) -> object:
 
 
 def _make_bvh(folder: Path) -> Path:
-    from tests.test_prepare import bvh_text
+    from tests.mocap_texts import bvh_text
 
     (folder / "05_01.bvh").write_text(bvh_text(frames=4))
     return folder / "05_01.bvh"
@@ -185,7 +185,7 @@ def _read_bvh(path: Path) -> object:
 
 
 def _make_asf(folder: Path) -> Path:
-    from tests.test_prepare import amc_text, asf_text
+    from tests.mocap_texts import amc_text, asf_text
 
     (folder / "01.asf").write_text(asf_text())
     (folder / "01_01.amc").write_text(amc_text(frames=4))
