@@ -96,7 +96,8 @@ def _views(path_3d: Path, path_2d: Path, subject: str, action: str, world: objec
         cameras = h36m_cameras(subject)
     except KeyError:
         raise InputError(f"{where_3d}: the cameras of {subject} are not known; keep to S1, S5, S6, S7, S8, S9, S11") from None
-    several = list(views) if isinstance(views, list | tuple) or (isinstance(views, np.ndarray) and views.ndim) else None
+    # Not made a list: an array may be of a billion rows of nothing.
+    several = views if isinstance(views, list | tuple) or (isinstance(views, np.ndarray) and views.ndim) else None
     if several is None or len(several) != len(cameras):
         count = "no" if several is None else len(several)
         raise InputError(f"{where_2d} has {count} cameras, but the 3D is seen by {len(cameras)}; make the file again")
