@@ -6,7 +6,7 @@ from common.errors import exit_on_input_error
 def main() -> None:
     """Imports that take seconds come here, where Ctrl-C is a sentence already."""
     from common.experiment import run
-    from common.recipes import MHFORMER
+    from common.training.recipes import MHFORMER
 
     run(MHFORMER, default_model="mhformer.mhformer")
 

@@ -6,7 +6,7 @@ from common.errors import exit_on_input_error
 def main() -> None:
     """Imports that take seconds come here, where Ctrl-C is a sentence already."""
     from common.experiment import run
-    from common.recipes import MIXSTE
+    from common.training.recipes import MIXSTE
 
     run(MIXSTE, default_model="mixste.tpc_mixste")
 

@@ -1,10 +1,12 @@
-"""Every way to prune and to recover, on equal terms (the ablations of HoT and H2OT, on free motion): MHFormer, recipe `wild`.
+"""Every way to prune and to recover, on equal terms (the ablations of HoT and H2OT, on free motion): MHFormer, recipe
+`wild`.
 
     OMP_NUM_THREADS=1 python benchmark/ablation.py
 
-needs dataset/motion_cmu.npz and dataset/wild_test.npz (dataset/README.md). All rows train the same steps of the same windows; plain,
-HoT and H2OT with three seeds. Every training is a process of its own, whose scores stay in benchmark/results/wild/NAME.json: what is
-there is not trained again, so that a run that is stopped goes on where it was. Prints the table and draws MPJPE against GFLOPs.
+needs dataset/motion_cmu.npz and dataset/wild_test.npz (dataset/README.md). All rows train the same steps of the same
+windows; plain, HoT and H2OT with three seeds. Every training is a process of its own, whose scores stay in
+benchmark/results/wild/NAME.json: what is there is not trained again, so that a run that is stopped goes on where it
+was. Prints the table and draws MPJPE against GFLOPs.
 """
 
 from __future__ import annotations
@@ -69,10 +71,17 @@ def speeds(rounds: int = 3) -> dict[str, float]:
 
 def table(rows: dict[str, list[dict]], rates: dict[str, float]) -> str:
     """One line per row, means over its seeds; where there are several, with their standard deviation."""
-    lines = [f"{'':26} {'plan':34} {'seeds':>5} {'GFLOPs':>7} {'frames/s':>8} {'MPJPE':>12} {'P-MPJPE':>12} {'Accel':>12}"]
+    lines = [
+        f"{'':26} {'plan':34} {'seeds':>5} {'GFLOPs':>7} {'frames/s':>8} {'MPJPE':>12} {'P-MPJPE':>12} {'Accel':>12}"
+    ]
     for name, runs in rows.items():
-        cells = [f"{mean:.2f}" + (f" +- {spread:.2f}" if len(runs) > 1 else " " * 8) for mean, spread in mean_and_spread(runs).values()]
-        numbers = f"{len(runs):5} {runs[0]['gflops']:7.3f} {rates[name]:8.0f} " + " ".join(f"{cell:>12}" for cell in cells)
+        cells = [
+            f"{mean:.2f}" + (f" +- {spread:.2f}" if len(runs) > 1 else " " * 8)
+            for mean, spread in mean_and_spread(runs).values()
+        ]
+        numbers = f"{len(runs):5} {runs[0]['gflops']:7.3f} {rates[name]:8.0f} " + " ".join(
+            f"{cell:>12}" for cell in cells
+        )
         lines.append(f"{ROWS[name].label:26} {plan_text(build(ROWS[name]).plan):34} {numbers}")
     return "\n".join(lines)
 
@@ -80,13 +89,24 @@ def table(rows: dict[str, list[dict]], rates: dict[str, float]) -> str:
 def draw(rows: dict[str, list[dict]]) -> Figure:
     """MPJPE and P-MPJPE against GFLOPs of a window, bars of one standard deviation where there are several seeds."""
     figure = Figure(figsize=(11, 5), layout="constrained")
-    figure.suptitle(f"{rows['mhformer'][0]['steps']} steps of the recipe wild each, wild_test; numbers: rows of the table")
-    for axes, metric, title in zip(figure.subplots(1, 2), ("mpjpe", "p_mpjpe"), ("MPJPE, mm", "P-MPJPE, mm"), strict=True):
+    figure.suptitle(
+        f"{rows['mhformer'][0]['steps']} steps of the recipe wild each, wild_test; numbers: rows of the table"
+    )
+    for axes, metric, title in zip(
+        figure.subplots(1, 2), ("mpjpe", "p_mpjpe"), ("MPJPE, mm", "P-MPJPE, mm"), strict=True
+    ):
         for number, (name, runs) in enumerate(rows.items(), start=1):
             mean, spread = mean_and_spread(runs)[metric]
             bar = spread if len(runs) > 1 else None
             at = (runs[0]["gflops"], mean)
-            axes.errorbar(*at, yerr=bar, fmt="o", capsize=4, label=f"{number} {ROWS[name].label}", color=colormaps["tab20"](number))
+            axes.errorbar(
+                *at,
+                yerr=bar,
+                fmt="o",
+                capsize=4,
+                label=f"{number} {ROWS[name].label}",
+                color=colormaps["tab20"](number),
+            )
             axes.annotate(str(number), at, xytext=(6, 4) if number % 8 else (-12, -12), textcoords="offset points")
         axes.margins(x=0.1)
         axes.set(xlabel=f"GFLOPs of a window of {FRAMES} frames", ylabel=title)
@@ -99,9 +119,13 @@ def main() -> None:
     """Train what is missing, print the table, draw the figure."""
     parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument(
-        "--root_path", default=str(ROOT / "dataset"), help="folder of the data files (default: dataset/ of this repository)"
+        "--root_path",
+        default=str(ROOT / "dataset"),
+        help="folder of the data files (default: dataset/ of this repository)",
     )
-    parser.add_argument("--output", default=str(ROOT / "figure" / "ablation.png"), help="figure (default: figure/ablation.png)")
+    parser.add_argument(
+        "--output", default=str(ROOT / "figure" / "ablation.png"), help="figure (default: figure/ablation.png)"
+    )
     args = parser.parse_args()
     root = Path(args.root_path)
     wanted = [(name, SEEDS[0]) for name in STRATEGIES] + [(name, seed) for seed in SEEDS[1:] for name in REPEATED]

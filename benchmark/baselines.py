@@ -2,8 +2,8 @@
 
     python benchmark/baselines.py --dataset cmu --frames 81
 
-mean pose: the mean training pose, whatever the input. linear: the least-squares linear map from the 2D of a window to the 3D of
-all its frames.
+mean pose: the mean training pose, whatever the input. linear: the least-squares linear map from the 2D of a window to
+the 3D of all its frames.
 """
 
 import argparse
@@ -16,18 +16,21 @@ import torch
 from torch import Tensor, nn
 
 from common.arguments import Parser, number
-from common.compute import Compute
-from common.datasets import default_keypoints, read_sequences
-from common.engine import evaluate, root_relative
+from common.data.datasets import default_keypoints, read_sequences
+from common.data.pose_dataset import BatchOrder, PoseDataset, loader
 from common.errors import exit_on_input_error
-from common.normalise import Normaliser
-from common.pose_dataset import BatchOrder, PoseDataset, loader
-from common.report import score_table
+from common.evaluation.evaluate import evaluate
+from common.evaluation.report import score_table
+from common.geometry.normalise import Normaliser
+from common.inference.compute import Compute
+from common.inference.predict import root_relative
 from model import Prediction
 
 
 class LinearMap(nn.Module):
-    """pose = weight x (2D of the window, 1): (B, F, J, 2) -> (B, F, J, 3). With only_mean, the constant that fits best."""
+    """pose = weight x (2D of the window, 1): (B, F, J, 2) -> (B, F, J, 3). With only_mean, the constant that fits
+    best.
+    """
 
     def __init__(self, only_mean: bool) -> None:
         super().__init__()
@@ -46,7 +49,9 @@ class LinearMap(nn.Module):
             x = self.inputs(batch.pose_2d)  # (B, inputs)
             gram = gram + (x.T @ x).double()
             product = product + (x.T @ root_relative(batch.pose_3d).flatten(1)).double()  # (inputs, F * J * 3)
-        ridge = 1e-7 * gram.diagonal().mean() * torch.eye(len(gram), dtype=gram.dtype)  # neighbouring frames are nearly dependent
+        ridge = (
+            1e-7 * gram.diagonal().mean() * torch.eye(len(gram), dtype=gram.dtype)
+        )  # neighbouring frames are nearly dependent
         self.weight = torch.linalg.solve(gram + ridge, product).float()
 
     def forward(self, pose_2d: Tensor, kept: None = None) -> Prediction:
@@ -60,13 +65,17 @@ def main() -> None:
     parser.add_argument("--root_path", default="./dataset/", help="folder of the data files (default: ./dataset/)")
     parser.add_argument("--keypoints", help="as in the entry scripts")
     parser.add_argument("--frames", type=number(int, 1), default=81, help="frames of a window (default: 81)")
-    parser.add_argument("--stride", type=number(int, 1), default=9, help="frames between the windows of the fit (default: 9)")
+    parser.add_argument(
+        "--stride", type=number(int, 1), default=9, help="frames between the windows of the fit (default: 9)"
+    )
     parser.add_argument("--downsample", type=number(int, 1), default=1, help="as in the entry scripts (default: 1)")
     args = parser.parse_args()
     keypoints = args.keypoints or default_keypoints(args.dataset)
     data = {split: read_sequences(args.dataset, args.root_path, keypoints, split) for split in ("train", "test")}
     shared = (Normaliser(), args.frames)
-    train = PoseDataset(data["train"].sequences, data["train"].skeleton, *shared, args.stride, flipped=True, downsample=args.downsample)
+    train = PoseDataset(
+        data["train"].sequences, data["train"].skeleton, *shared, args.stride, flipped=True, downsample=args.downsample
+    )
     test = PoseDataset(data["test"].sequences, data["test"].skeleton, *shared, args.frames, downsample=args.downsample)
     for name, only_mean in (("mean pose", True), ("linear map from the 2D window", False)):
         model = LinearMap(only_mean)

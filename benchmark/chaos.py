@@ -1,13 +1,14 @@
-"""Training runs that are killed, stopped, or run into trouble at random moments: does anything get lost, and do they end the same?
+"""Training runs that are killed, stopped, or run into trouble at random moments: does anything get lost, and do they
+end the same?
 
     python benchmark/chaos.py
 
-A small synthetic set (dataset/prepare_toy.py) in a temporary folder; one run that is left alone; then runs to which something
-happens again and again, each time gone on with by --resume until it is done. "Amid a save": the process was stopped while a
-temporary file was there, so that the signal meets the save itself; "half-written" counts the kills that left such a file behind for
-the next start to sweep. After every blow each checkpoint in the folder is read. At the end of every run its weights, optimizer,
-random numbers and history must be those of the run that was left alone, bit for bit, and its folder must hold the same files and no
-other. Exit code 1 where anything of that fails. Linux only.
+A small synthetic set (dataset/prepare_toy.py) in a temporary folder; one run that is left alone; then runs to which
+something happens again and again, each time gone on with by --resume until it is done. "Amid a save": the process was
+stopped while a temporary file was there, so that the signal meets the save itself; "half-written" counts the kills that
+left such a file behind for the next start to sweep. After every blow each checkpoint in the folder is read. At the end
+of every run its weights, optimizer, random numbers and history must be those of the run that was left alone, bit for
+bit, and its folder must hold the same files and no other. Exit code 1 where anything of that fails. Linux only.
 """
 
 from __future__ import annotations
@@ -35,12 +36,12 @@ import torch
 from torch import Tensor
 
 from common.arguments import Parser, number
-from common.checkpoint import LAST, read_checkpoint
 from common.errors import InputError, exit_on_input_error
 from common.experiment import run
 from common.files import TEMPORARY
-from common.recipes import MIXSTE
-from common.torch_file import read_torch_file
+from common.inference.checkpoint import LAST, read_checkpoint
+from common.inference.torch_file import read_torch_file
+from common.training.recipes import MIXSTE
 from dataset.prepare_toy import write
 
 SIZES = ["--frames", "9", "--stride", "9", "--channel", "16", "--depth", "2", "--token_num", "3", "--layer_index", "1"]
@@ -51,7 +52,9 @@ PATIENCE = 20
 
 @dataclass(frozen=True)
 class Blow:
-    """Something that happens to a run. strike(process, folder) does it; codes: how the run may end then, 0 where it was not hurt."""
+    """Something that happens to a run. strike(process, folder) does it; codes: how the run may end then, 0 where it was
+    not hurt.
+    """
 
     title: str
     strike: Callable[[BaseProcess, Path], None]
@@ -88,7 +91,9 @@ def kill_a_loader_process(process: BaseProcess, _: Path) -> None:
 
 
 def fill_the_disk(process: BaseProcess, folder: Path) -> None:
-    """No file may grow beyond half a last.pt any more, which PyTorch's writer meets in the middle, as on a full disk."""
+    """No file may grow beyond half a last.pt any more, which PyTorch's writer meets in the middle, as on a full
+    disk.
+    """
     size = (folder / LAST).stat().st_size if (folder / LAST).exists() else 2**16
     with contextlib.suppress(ProcessLookupError):
         resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (size // 2, size // 2))
@@ -127,7 +132,9 @@ def train(flags: list[str], log: Path) -> None:
 
 
 def start(folder: Path, root: Path, workers: int, log: Path) -> BaseProcess:
-    """Begin the run of a folder, or go on with it, in a process of its own; forked, since it would load PyTorch for seconds."""
+    """Begin the run of a folder, or go on with it, in a process of its own; forked, since it would load PyTorch for
+    seconds.
+    """
     begin = ["--root_path", str(root), *SIZES, *TRAINING, "--checkpoint", str(folder)]
     flags = ["--resume", str(folder)] if (folder / LAST).exists() else begin
     process = multiprocessing.get_context("fork").Process(target=train, args=([*flags, "--workers", str(workers)], log))
@@ -136,7 +143,9 @@ def start(folder: Path, root: Path, workers: int, log: Path) -> BaseProcess:
 
 
 def stopped_in_a_save(process: BaseProcess, folder: Path) -> bool:
-    """Stop the process (SIGSTOP) while a temporary file of last.pt is there. Returns whether it was met before it ended."""
+    """Stop the process (SIGSTOP) while a temporary file of last.pt is there. Returns whether it was met before it
+    ended.
+    """
     while process.is_alive():
         if not saving(folder):
             continue
@@ -176,7 +185,9 @@ def same_end(folder: Path, whole: Path) -> bool:
     mine, theirs = read_torch_file(folder / LAST), read_torch_file(whole / LAST)
     state = all(same(mine[key], theirs[key]) for key in ("model", "optimizer", "scaler", "progress", "rng", "mean"))
     files = [path.name for path in whole.glob("*.pth")] + ["train.log"]
-    return state and all((folder / name).exists() and (folder / name).read_bytes() == (whole / name).read_bytes() for name in files)
+    return state and all(
+        (folder / name).exists() and (folder / name).read_bytes() == (whole / name).read_bytes() for name in files
+    )
 
 
 @dataclass
@@ -196,7 +207,9 @@ class Row:
         return not (self.ended_wrong or self.differ or self.unreadable or self.left_over)
 
 
-def suffer(blow: Blow, count: int, root: Path, whole: Path, seconds: float, place: Path, rng: np.random.Generator) -> Row:
+def suffer(
+    blow: Blow, count: int, root: Path, whole: Path, seconds: float, place: Path, rng: np.random.Generator
+) -> Row:
     """Strike runs until there were `count` blows; every run is brought to its end."""
     row = Row()
     while row.blows < count:
@@ -208,7 +221,11 @@ def suffer(blow: Blow, count: int, root: Path, whole: Path, seconds: float, plac
             moment = time.monotonic() + rng.uniform(0, seconds / 2)
             while process.is_alive() and time.monotonic() < moment and row.blows < count:
                 time.sleep(0.001)
-            struck = row.blows < count and process.is_alive() and (not blow.amid_a_save or stopped_in_a_save(process, folder))
+            struck = (
+                row.blows < count
+                and process.is_alive()
+                and (not blow.amid_a_save or stopped_in_a_save(process, folder))
+            )
             if struck:
                 blow.strike(process, folder)
                 with contextlib.suppress(ProcessLookupError):
@@ -239,9 +256,16 @@ def suffer(blow: Blow, count: int, root: Path, whole: Path, seconds: float, plac
 
 def main() -> None:
     parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kills", type=number(int, 1), default=20, help="blows of each kind; half as many of some (default: %(default)s)")
+    parser.add_argument(
+        "--kills",
+        type=number(int, 1),
+        default=20,
+        help="blows of each kind; half as many of some (default: %(default)s)",
+    )
     parser.add_argument("--seed", type=number(int, 0), default=0, help="of the moments (default: %(default)s)")
-    parser.add_argument("--only", default="", metavar="TEXT", help="only blows whose title has this in it (default: all)")
+    parser.add_argument(
+        "--only", default="", metavar="TEXT", help="only blows whose title has this in it (default: all)"
+    )
     args = parser.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as name:
@@ -255,7 +279,10 @@ def main() -> None:
         if process.exitcode:
             raise InputError(f"the run that is left alone failed: {(place / 'whole.txt').read_text()}")
         steps = len(read_torch_file(whole / LAST)["progress"]["history"])
-        print(f"the run that is left alone: {steps} epochs, {seconds:.1f} s, {(whole / LAST).stat().st_size:,} bytes of {LAST}\n")
+        print(
+            f"the run that is left alone: {steps} epochs, {seconds:.1f} s, {(whole / LAST).stat().st_size:,} bytes of "
+            f"{LAST}\n"
+        )
         heads = ("blows", "half-written", "ended wrong", "runs", "other end", "unreadable", "left over")
         print(f"{'':42}" + "".join(f"{head:>13}" for head in heads), flush=True)
         right = True

@@ -2,9 +2,10 @@
 
     python benchmark/crossing.py --detector_model full
 
-The woman of demo/video/sample_video.mp4 is cut out (the camera stands still) and put into the empty scene again: with her own mirror
-image, whom she meets, one behind the other; behind the man, who stands; or with the man, and she appears or is away for a moment. Prints
-how often a track goes from one person to the other, and how many frames pass from when she is there to when she is marked.
+The woman of demo/video/sample_video.mp4 is cut out (the camera stands still) and put into the empty scene again: with
+her own mirror image, whom she meets, one behind the other; behind the man, who stands; or with the man, and she appears
+or is away for a moment. Prints how often a track goes from one person to the other, and how many frames pass from when
+she is there to when she is marked.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import numpy as np
 
 from common.arguments import Parser
 from common.errors import exit_on_input_error
-from common.skeleton import H36M
+from common.geometry.skeleton import H36M
 from demo.convert import convert
 from demo.detect import create_detector
 from demo.track import Tracker
@@ -39,14 +40,18 @@ DIFFERENT = 22.0
 
 
 class Cut(NamedTuple):
-    """Somebody cut out of a frame: the pixels (H, W, 3), how much each counts (H, W, 1), the keypoints (17, 3); whole pictures."""
+    """Somebody cut out of a frame: the pixels (H, W, 3), how much each counts (H, W, 1), the keypoints (17, 3); whole
+    pictures.
+    """
 
     picture: np.ndarray
     alpha: np.ndarray
     keypoints: np.ndarray
 
     def moved(self, right: float, down: float, scale: float = 1.0, mirror: bool = False) -> Cut:
-        """Scaled around the middle of the hips, which then goes right and down by pixels; mirrored in the picture first."""
+        """Scaled around the middle of the hips, which then goes right and down by pixels; mirrored in the picture
+        first.
+        """
         height, width = self.picture.shape[:2]
         x, y = self.keypoints[0, :2]
         sign = -1 if mirror else 1
@@ -83,7 +88,9 @@ def put(scene: np.ndarray, people: Iterable[Cut]) -> np.ndarray:
 
 
 class Film(NamedTuple):
-    """Pictures, and where everybody is: keypoints (P, T, 17, 3), score 0 in the frames in which the person is not there."""
+    """Pictures, and where everybody is: keypoints (P, T, 17, 3), score 0 in the frames in which the person is not
+    there.
+    """
 
     name: str
     pictures: Iterator[np.ndarray]
@@ -93,12 +100,16 @@ class Film(NamedTuple):
 def film(name: str, scene: np.ndarray, frames: list[list[Cut | None]]) -> Film:
     """A film of people, from the one behind to the one in front; None: not there."""
     nobody = np.zeros((17, 3))
-    truth = np.array([[nobody if cut is None else cut.keypoints for cut in cuts] for cuts in frames]).swapaxes(0, 1)  # (P, T, 17, 3)
+    truth = np.array([[nobody if cut is None else cut.keypoints for cut in cuts] for cuts in frames]).swapaxes(
+        0, 1
+    )  # (P, T, 17, 3)
     return Film(name, (put(scene, (cut for cut in cuts if cut is not None)) for cuts in frames), truth)
 
 
 def owners(tracks: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Which track each person (P, T, 17, 3) is on -> (P, T); -1: on none, -2: not there, or too close to somebody to say."""
+    """Which track each person (P, T, 17, 3) is on -> (P, T); -1: on none, -2: not there, or too close to somebody to
+    say.
+    """
     owner = np.full(truth.shape[:2], -2)
     size = np.median(np.ptp(truth[..., 1], axis=2)[truth[..., 2].max(axis=2) > 0])
     middle, found = (people[..., :2].mean(axis=2) for people in (truth, tracks))
@@ -108,7 +119,9 @@ def owners(tracks: np.ndarray, truth: np.ndarray) -> np.ndarray:
         if truth[person, frame, :, 2].any() and not close:
             apart = [np.linalg.norm(place - middle[person, frame]) for place in found[:, frame]]
             near = [
-                track for track, (way, row) in enumerate(zip(apart, tracks, strict=True)) if row[frame, :, 2].any() and way < 0.15 * size
+                track
+                for track, (way, row) in enumerate(zip(apart, tracks, strict=True))
+                if row[frame, :, 2].any() and way < 0.15 * size
             ]
             owner[person, frame] = min(near, key=apart.__getitem__, default=-1)
     return owner
@@ -130,7 +143,9 @@ def switches(owner: np.ndarray) -> int:
 def main() -> None:
     """Put the films together, follow the people, print."""
     parser = Parser(description=__doc__.splitlines()[0])
-    parser.add_argument("--detector_model", help="full, heavy or the file of a model (default: heavy where it is there, else full)")
+    parser.add_argument(
+        "--detector_model", help="full, heavy or the file of a model (default: heavy where it is there, else full)"
+    )
     args = parser.parse_args()
     video = open_video("sample_video.mp4").scaled(LINES)
     fps, detector, tracker = float(video.fps), create_detector(model=args.detector_model), Tracker(float(video.fps))
@@ -139,7 +154,9 @@ def main() -> None:
         frames.append(picture)
         tracker.add(convert(detector.detect(picture, at), detector.joints))
     man, woman = tracker.tracks(2)
-    scene = np.median([*frames[::16], *frames[LEFT::2]], axis=0).astype(np.float32)  # of most of these everybody is elsewhere
+    scene = np.median([*frames[::16], *frames[LEFT::2]], axis=0).astype(
+        np.float32
+    )  # of most of these everybody is elsewhere
     walk = [cut_out(frames[number], scene, woman[number]) for number in WALKS]
     still = cut_out(frames[STANDS], scene, man[STANDS])
     frames.clear()

@@ -1,9 +1,10 @@
-"""How much memory the demo takes for a long video: one of --frames frames is made from a short one, and the whole demo runs on it.
+"""How much memory the demo takes for a long video: one of --frames frames is made from a short one, and the whole demo
+runs on it.
 
     python benchmark/demo_memory.py --video sample_video.mp4
 
-The short video is played to and fro, so that people go on from frame to frame. Prints the most memory that the demo's process held
-at once (resident set), and what it took.
+The short video is played to and fro, so that people go on from frame to frame. Prints the most memory that the demo's
+process held at once (resident set), and what it took.
 """
 
 from __future__ import annotations
@@ -32,7 +33,9 @@ TO_AND_FRO = 300  # frames
 
 
 def make(source: str, frames: int, path: Path) -> int:
-    """Write a video of SIZE and `frames` frames or a few more, which plays the first of `source` to and fro; return how many."""
+    """Write a video of SIZE and `frames` frames or a few more, which plays the first of `source` to and fro; return how
+    many.
+    """
     reader, once = open_video(source), path.with_name("once.mp4")
     pictures = [cv2.resize(picture, SIZE) for _, _, picture in itertools.islice(reader, TO_AND_FRO // 2)]
     with VideoWriter(once, reader.fps, SIZE) as writer:

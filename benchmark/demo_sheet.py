@@ -44,7 +44,9 @@ def main() -> None:
     try:
         wanted = [int(text) for text in args.frames.split(",")]
     except ValueError as error:
-        raise InputError(f"--frames is {args.frames!r}; give frame numbers with commas between them, such as 60,115") from error
+        raise InputError(
+            f"--frames is {args.frames!r}; give frame numbers with commas between them, such as 60,115"
+        ) from error
     found = {index: picture for index, _, picture in open_video(args.video).scaled(args.lines) if index in wanted}
     if missing := [index for index in wanted if index not in found]:
         raise InputError(f"{args.video}: has no frame {missing[0]}; give others by --frames")

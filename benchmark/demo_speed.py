@@ -2,8 +2,9 @@
 
     python benchmark/demo_speed.py --video sample_video.mp4
 
-Stages are timed one by one over the first --frames frames, each with what it takes to feed it left out; "2D and tracks" and "drawing,
-all of it" are the demo's two passes, whose parts run side by side; the whole is the time of both passes and the lifting.
+Stages are timed one by one over the first --frames frames, each with what it takes to feed it left out; "2D and tracks"
+and "drawing, all of it" are the demo's two passes, whose parts run side by side; the whole is the time of both passes
+and the lifting.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ import numpy as np
 
 from common.arguments import Parser, number
 from common.errors import InputError, exit_on_input_error
-from common.lifting import Lifter
+from common.inference.lifting import Lifter
 from demo.detect import create_detector
 from demo.export import Poses
 from demo.lift import lift_people
@@ -53,7 +54,9 @@ def main() -> None:
     parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument("--video", default="sample_video.mp4", help="a video, by path or by its name in demo/video/")
     parser.add_argument("--frames", type=number(int, 2), default=120, help="how many frames (default: 120)")
-    parser.add_argument("--detector_model", help="full, heavy or the file of a model (default: heavy where it is there, else full)")
+    parser.add_argument(
+        "--detector_model", help="full, heavy or the file of a model (default: heavy where it is there, else full)"
+    )
     parser.add_argument("--checkpoint", help="weights (default: those that come along)")
     args = parser.parse_args()
     cv2.setNumThreads(1)  # as in the demo
@@ -69,7 +72,9 @@ def main() -> None:
     lifter = Lifter.from_checkpoint(args.checkpoint)
     lift_people(keypoints, video.size, float(video.fps), lifter)  # the first call of a model takes longer
     (poses_3d, valid), second = timed(
-        f"lifting {len(keypoints)} people", valid_frames(keypoints), lambda: lift_people(keypoints, video.size, float(video.fps), lifter)
+        f"lifting {len(keypoints)} people",
+        valid_frames(keypoints),
+        lambda: lift_people(keypoints, video.size, float(video.fps), lifter),
     )
     poses = Poses(poses_3d, keypoints, valid, float(video.fps), video.size)
     small = video.scaled(LINES)

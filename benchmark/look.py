@@ -3,10 +3,11 @@
     python benchmark/look.py
     python benchmark/look.py --checkpoint checkpoint/RUN --windows 6 --worst
 
-A row of the sheet is a window (a whole sequence, where the data set has longer ones): at a few moments the 2D input, and the
-poses, predicted and true, as the camera sees them (x, -y) and from the side (z, -y), all in one metric scale; at its end the height
-of ankles and wrists over time. What is printed: the errors of the windows of the sheet, and over all windows how often the hips
-are swapped, how often a knee bends backwards, how far and whereto the spine leans, and how much the poses shake.
+A row of the sheet is a window (a whole sequence, where the data set has longer ones): at a few moments the 2D input,
+and the poses, predicted and true, as the camera sees them (x, -y) and from the side (z, -y), all in one metric scale;
+at its end the height of ankles and wrists over time. What is printed: the errors of the windows of the sheet, and over
+all windows how often the hips are swapped, how often a knee bends backwards, how far and whereto the spine leans, and
+how much the poses shake.
 """
 
 from __future__ import annotations
@@ -35,14 +36,14 @@ from matplotlib.patches import Rectangle
 from tqdm import tqdm
 
 from common.arguments import Parser, number
-from common.datasets import default_keypoints, read_sequences
+from common.data.datasets import default_keypoints, read_sequences
+from common.data.sequences import PoseSequence
+from common.data.wild_file import read_clip_names
 from common.errors import InputError, exit_on_input_error
+from common.evaluation.metrics import mpjpe, p_mpjpe
 from common.files import check_writable, replacing
-from common.lifting import Lifter
-from common.metrics import mpjpe, p_mpjpe
-from common.sequences import PoseSequence
-from common.skeleton import H36M
-from common.wild_file import read_clip_names
+from common.geometry.skeleton import H36M
+from common.inference.lifting import Lifter
 
 HIP, THORAX = 0, 8
 LEGS = ((1, 2, 3), (4, 5, 6))
@@ -86,14 +87,18 @@ def forward_bend(pose: np.ndarray) -> np.ndarray:
 def lean_error(prediction: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """The angle from the true spine (hip to thorax) to the predicted one, degrees -> (T, 2) pitch and roll.
 
-    Pitch turns about the camera's x, above 0: the prediction leans further away from the camera. Roll turns about the camera's z,
-    above 0: further to the right of the picture. NaN: too little of a spine lies in that plane (LEAST_SPINE).
+    Pitch turns about the camera's x, above 0: the prediction leans further away from the camera. Roll turns about the
+    camera's z, above 0: further to the right of the picture. NaN: too little of a spine lies in that plane
+    (LEAST_SPINE).
     """
     found, true = (pose[:, THORAX] - pose[:, HIP] for pose in (prediction, truth))  # (T, 3) each
     errors = []
     for axis in (2, 0):
         angle = [np.degrees(np.arctan2(spine[:, axis], -spine[:, 1])) for spine in (found, true)]
-        seen = [np.hypot(spine[:, axis], spine[:, 1]) / np.maximum(np.linalg.norm(spine, axis=-1), 1e-9) for spine in (found, true)]
+        seen = [
+            np.hypot(spine[:, axis], spine[:, 1]) / np.maximum(np.linalg.norm(spine, axis=-1), 1e-9)
+            for spine in (found, true)
+        ]
         turn = (angle[0] - angle[1] + 180) % 360 - 180
         errors.append(np.where(np.minimum(*seen) >= LEAST_SPINE, turn, np.nan))
     return np.stack(errors, axis=-1)
@@ -107,8 +112,8 @@ def acceleration(pose: np.ndarray) -> np.ndarray:
 def seen_at_true_depth(pose_2d: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """Where the 2D says that the joints are, were their depth known -> (T, 17, 3) metres, NaN for joints of score 0.
 
-    pose_2d: (T, 17, 2 or 3) pixels and score. truth: in the camera's place. Its camera, focal length and principal point, is the
-    one that fits best. What differs from the truth is the error of the 2D, in metres.
+    pose_2d: (T, 17, 2 or 3) pixels and score. truth: in the camera's place. Its camera, focal length and principal
+    point, is the one that fits best. What differs from the truth is the error of the 2D, in metres.
     """
     depth = np.maximum(truth[..., 2], 0.1).astype(np.float64)  # (T, 17)
     there = pose_2d[..., 2] > 0 if pose_2d.shape[-1] == 3 else np.ones(depth.shape, bool)
@@ -132,7 +137,9 @@ def _unit(vector: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Look:
-    """A window as lifted. prediction, truth: (T, 17, 3) metres, camera axes, relative to joint 0; errors: means over the window, mm."""
+    """A window as lifted. prediction, truth: (T, 17, 3) metres, camera axes, relative to joint 0; errors: means over
+    the window, mm.
+    """
 
     number: int
     name: str
@@ -167,11 +174,16 @@ def window_numbers(text: str, have: int, worst: bool) -> list[int]:
             raise InputError(f"--windows is {text!r}, but --worst chooses the windows itself; give a count")
         unknown = [number for number in numbers if number >= have]
         if unknown:
-            raise InputError(f"--windows names {unknown[0]}, but the data has the windows 0 to {have - 1}; choose among these")
+            raise InputError(
+                f"--windows names {unknown[0]}, but the data has the windows 0 to {have - 1}; choose among these"
+            )
         return numbers
     count = numbers[0]
     if not 1 <= count <= have:
-        raise InputError(f"--windows is {count}, but the data has {have}; give a count of 1 to {have}, or numbers with a comma ('3,')")
+        raise InputError(
+            f"--windows is {count}, but the data has {have}; give a count of 1 to {have}, or numbers with a comma "
+            "('3,')"
+        )
     return [index * have // count for index in range(count)]
 
 
@@ -188,25 +200,38 @@ def clip_names(dataset: str, root: str, sequences: Sequence[PoseSequence]) -> li
 def window_table(looks: Sequence[Look]) -> str:
     """The errors and the mean lean of each window."""
     wide = max(4, *(len(look.name) for look in looks))
-    lines = [f"{'window':>6}  {'clip':{wide}}  {'MPJPE':>7}  {'P-MPJPE':>7}  {'pitch':>6}  {'roll':>6}   (mm; mean lean error, degrees)"]
+    lines = [
+        f"{'window':>6}  {'clip':{wide}}  {'MPJPE':>7}  {'P-MPJPE':>7}  {'pitch':>6}  {'roll':>6}   (mm; mean lean "
+        "error, degrees)"
+    ]
     for look in looks:
-        lean = (f"{value:+6.1f}" if np.isfinite(value) else f"{'-':>6}" for value in _mean(lean_error(look.prediction, look.truth)))
+        lean = (
+            f"{value:+6.1f}" if np.isfinite(value) else f"{'-':>6}"
+            for value in _mean(lean_error(look.prediction, look.truth))
+        )
         lines.append(f"{look.number:6}  {look.name:{wide}}  {look.mpjpe:7.1f}  {look.p_mpjpe:7.1f}  {'  '.join(lean)}")
     return "\n".join(lines)
 
 
 def diagnosis(looks: Sequence[Look]) -> str:
     """What is wrong over all windows, as a table: every frame counts once."""
-    prediction, truth = (np.concatenate([getattr(look, name) for look in looks]) for name in ("prediction", "truth"))  # (N, 17, 3)
+    prediction, truth = (
+        np.concatenate([getattr(look, name) for look in looks]) for name in ("prediction", "truth")
+    )  # (N, 17, 3)
     frames = [len(look.truth) for look in looks]
     swaps, lean = swapped_hips(prediction, truth), lean_error(prediction, truth)
     lines = [f"{'all windows':{NAME}} {'prediction':>10} {'truth':>10}"]
 
     def row(name: str, *values: float, form: str = ".1f") -> None:
-        lines.append(f"{name:{NAME}} " + " ".join(f"{format(value, form):>10}" if np.isfinite(value) else f"{'-':>10}" for value in values))
+        lines.append(
+            f"{name:{NAME}} "
+            + " ".join(f"{format(value, form):>10}" if np.isfinite(value) else f"{'-':>10}" for value in values)
+        )
 
     for name in ("mpjpe", "p_mpjpe"):
-        row(f"{name.upper().replace('_', '-')}, mm", np.average([getattr(look, name) for look in looks], weights=frames))
+        row(
+            f"{name.upper().replace('_', '-')}, mm", np.average([getattr(look, name) for look in looks], weights=frames)
+        )
     for axis, part, told in zip("xz", _mean(swaps), np.isfinite(swaps).sum(axis=0), strict=True):
         row(f"hips swapped along {axis}, % of {told} frames", 100 * part)
     bent = [100 * (forward_bend(pose) > BACKWARDS).any(axis=-1).mean() for pose in (prediction, truth)]
@@ -214,13 +239,18 @@ def diagnosis(looks: Sequence[Look]) -> str:
     for index, name in enumerate(("pitch (+: away from the camera)", "roll (+: to the picture's right)")):
         row(f"lean error, {name}, mean degrees", _mean(lean)[index], form="+.2f")
         row("    size of it", _mean(np.abs(lean))[index], form=".2f")
-    shakes = [1000 * np.concatenate([acceleration(getattr(look, name))[:, 1:] for look in looks]) for name in ("prediction", "truth")]
+    shakes = [
+        1000 * np.concatenate([acceleration(getattr(look, name))[:, 1:] for look in looks])
+        for name in ("prediction", "truth")
+    ]
     seen = [acceleration(seen_at_true_depth(look.sequence.pose_2d, look.sequence.pose_3d))[:, 1:] for look in looks]
     shakes.append(1000 * np.concatenate(seen))  # (M, 16) each
     lines.append(f"{'':{NAME}} {'prediction':>10} {'truth':>10} {'input':>10}")
     row("acceleration, mean mm/frame^2", *(_mean(shake.ravel()) for shake in shakes))
     row("acceleration, median mm/frame^2", *(np.nanmedian(s) if np.isfinite(s).any() else np.nan for s in shakes))
-    lines.append("input: the 2D put at the true depth, which is what a lifter that smooths nothing would show of its noise.")
+    lines.append(
+        "input: the 2D put at the true depth, which is what a lifter that smooths nothing would show of its noise."
+    )
     return "\n".join(lines)
 
 
@@ -240,7 +270,8 @@ DPI = 100
 SIDES = {"right": "#d9482b", "left": "#1f6fb4", "middle": "#4d4d4d"}
 """One colour for a side of the person, in every panel."""
 DARK = {"right": "#7d1d0c", "left": "#0b3358", "middle": "#000000"}
-"""Of the truth: a darker shade of its side's colour, so that a swap is seen, which stands out on top of the prediction."""
+"""Of the truth: a darker shade of its side's colour, so that a swap is seen, which stands out on top of the prediction.
+"""
 DASHES = (0, (3, 1.6))
 SCORES = colormaps["viridis"]
 INK, FAINT, OUTSIDE = "#222222", "#d8d8d8", "#efefef"
@@ -278,7 +309,9 @@ def draw(looks: Sequence[Look], frames_shown: int, title: str, source: str) -> F
     if scored:
         left = MARGIN + 560
         bar = place(left + 14, head - 61, 120, 9, "score")
-        figure.colorbar(ScalarMappable(cmap=SCORES), cax=bar, orientation="horizontal", ticks=()).outline.set_visible(False)
+        figure.colorbar(ScalarMappable(cmap=SCORES), cax=bar, orientation="horizontal", ticks=()).outline.set_visible(
+            False
+        )
         for x, text in ((left, "0"), (left + 140, "1"), (left + 160, "the detector's score")):
             write(x, head - 63, text, fontsize=9.5)
     for moment in range(frames_shown):
@@ -286,24 +319,36 @@ def draw(looks: Sequence[Look], frames_shown: int, title: str, source: str) -> F
         for text, x, w in zip(("2D input", "as the camera sees it", "from the side"), *_columns(left), strict=True):
             write(x + w / 2, head - 24, text, ha="center", color="#666666")
     strip = MARGIN + frames_shown * MOMENT + STRIP_LABEL
-    write(strip + STRIP / 2, head - 24, "wrists and ankles: metres above the hip, over seconds", ha="center", color="#666666")
+    write(
+        strip + STRIP / 2,
+        head - 24,
+        "wrists and ankles: metres above the hip, over seconds",
+        ha="center",
+        color="#666666",
+    )
 
     rows = [_moments(len(look.truth), frames_shown) for look in looks]
     metres = _metres(looks, rows)  # per pixel
     for index, (look, moments) in enumerate(zip(looks, rows, strict=True)):
         top = head + index * (ROW_HEAD + BODY + FOOT)
         sequence = look.sequence
-        figure.add_artist(Line2D((MARGIN / width, 1 - MARGIN / width), (1 - top / height,) * 2, color=FAINT, linewidth=1))
+        figure.add_artist(
+            Line2D((MARGIN / width, 1 - MARGIN / width), (1 - top / height,) * 2, color=FAINT, linewidth=1)
+        )
         write(MARGIN, top + 9, f"window {look.number}", fontweight="bold", fontsize=11)
         name = textwrap.shorten(look.name, 24 if frames_shown == 1 else 70, placeholder="...")
-        about = f"{name}     {len(look.truth)} frames, {sequence.fps:g} a second, picture {sequence.size[0]} x {sequence.size[1]}"
+        width, height = sequence.size
+        about = f"{name}     {len(look.truth)} frames, {sequence.fps:g} a second, picture {width} x {height}"
         write(MARGIN + 110, top + 10, about, color="#666666", fontsize=10)
         errors = f"MPJPE {look.mpjpe:.1f} mm     P-MPJPE {look.p_mpjpe:.1f} mm"
         write(strip + STRIP, top + 9, errors, ha="right", fontweight="bold", fontsize=11)
         body = top + ROW_HEAD
         for moment, frame in enumerate(moments):
             (x_2d, x_front, x_side), _ = _columns(MARGIN + moment * MOMENT)
-            thumb, picture = place(x_2d, body, 104, THUMB, "picture"), place(x_2d, body + THUMB + 6, PICTURE, PICTURE, "2D input")
+            thumb, picture = (
+                place(x_2d, body, 104, THUMB, "picture"),
+                place(x_2d, body + THUMB + 6, PICTURE, PICTURE, "2D input"),
+            )
             _draw_2d(thumb, picture, sequence, frame)
             write(x_2d + PICTURE, body + 2, f"{frame / sequence.fps:.2f} s", ha="right", fontsize=10, fontweight="bold")
             write(x_2d + PICTURE, body + 18, f"frame {frame}", ha="right", fontsize=8, color="#666666")
@@ -311,7 +356,8 @@ def draw(looks: Sequence[Look], frames_shown: int, title: str, source: str) -> F
                 _draw_pose(place(x, body, POSE, BODY, label), look.prediction[frame], look.truth[frame], axis, metres)
         _draw_strip(place(strip, body + 2, STRIP, BODY - 24, "over time"), look, moments)
     bottom = (
-        "the grid is 0.5 m; its darker lines go through the hip; from the side the camera stands on the left. Grey: outside the picture."
+        "the grid is 0.5 m; its darker lines go through the hip; from the side the camera stands on the left. "
+        "Grey: outside the picture."
     )
     write(MARGIN, height - 24, bottom, fontsize=8.5, color="#666666")
     return figure
@@ -330,14 +376,19 @@ def _moments(length: int, count: int) -> list[int]:
 
 def _metres(looks: Sequence[Look], rows: Sequence[Sequence[int]]) -> float:
     """Metres per pixel at which every pose that is shown fits its panel, with a little room around it."""
-    poses = [np.concatenate([look.prediction[moments], look.truth[moments]], axis=1) for look, moments in zip(looks, rows, strict=True)]
+    poses = [
+        np.concatenate([look.prediction[moments], look.truth[moments]], axis=1)
+        for look, moments in zip(looks, rows, strict=True)
+    ]
     both = np.concatenate(poses)  # (N, 34, 3)
     extent = np.minimum(np.ptp(both, axis=1).max(axis=0), LARGEST)  # (3,)
     return 1.1 * max(extent[0] / POSE, extent[2] / POSE, extent[1] / BODY, 1e-3)
 
 
 def _limbs(points: np.ndarray, side: str, there: np.ndarray | None = None) -> np.ndarray:
-    """The limbs of one side of the person as one line with gaps: points (17, 2) -> (3 * limbs, 2); those without a joint left out."""
+    """The limbs of one side of the person as one line with gaps: points (17, 2) -> (3 * limbs, 2); those without a
+    joint left out.
+    """
     line = []
     for joint, parent in H36M.bones:
         of = "right" if joint in H36M.right else "left" if joint in H36M.left else "middle"
@@ -346,7 +397,9 @@ def _limbs(points: np.ndarray, side: str, there: np.ndarray | None = None) -> np
     return np.array(line).reshape(-1, 2)
 
 
-def _draw_limbs(axes: Axes, points: np.ndarray, there: np.ndarray | None = None, colours: dict[str, str] = SIDES, **style: object) -> None:
+def _draw_limbs(
+    axes: Axes, points: np.ndarray, there: np.ndarray | None = None, colours: dict[str, str] = SIDES, **style: object
+) -> None:
     for side in ("middle", "left", "right"):
         axes.plot(*_limbs(points, side, there).T, color=colours[side], solid_capstyle="round", **style)
 
@@ -384,12 +437,21 @@ def _draw_pose(axes: Axes, prediction: np.ndarray, truth: np.ndarray, across: in
     # In the middle is the true person, moved no more than it takes to show the predicted one; both have their hip at 0.
     half = np.array([POSE, BODY]) * metres / 2
     both = np.concatenate(views)
-    centre = np.clip((views[1].min(axis=0) + views[1].max(axis=0)) / 2, both.max(axis=0) - 0.97 * half, both.min(axis=0) + 0.97 * half)
+    centre = np.clip(
+        (views[1].min(axis=0) + views[1].max(axis=0)) / 2,
+        both.max(axis=0) - 0.97 * half,
+        both.min(axis=0) + 0.97 * half,
+    )
     for low, high, line in ((-half[0], half[0], axes.axvline), (-half[1], half[1], axes.axhline)):
         middle = centre[0] if line == axes.axvline else centre[1]
         for step in range(math.ceil((middle + low) / 0.5), math.floor((middle + high) / 0.5) + 1):
             line(0.5 * step, color="#bbbbbb" if step == 0 else "#ebebeb", linewidth=0.8, zorder=0)
-    axes.set(xlim=(centre[0] - half[0], centre[0] + half[0]), ylim=(centre[1] - half[1], centre[1] + half[1]), xticks=(), yticks=())
+    axes.set(
+        xlim=(centre[0] - half[0], centre[0] + half[0]),
+        ylim=(centre[1] - half[1], centre[1] + half[1]),
+        xticks=(),
+        yticks=(),
+    )
     axes.spines[:].set_visible(False)
     _draw_limbs(axes, views[0], linewidth=2.8)
     _draw_limbs(axes, views[1], colours=DARK, linewidth=1.1, linestyle=DASHES, zorder=3)
@@ -413,12 +475,21 @@ def _draw_strip(axes: Axes, look: Look, moments: Sequence[int]) -> None:
 
 def _legend(figure: Figure, x: float, y: float) -> None:
     handles = [
-        Line2D([], [], color=colour, linewidth=2.6, label=f"the person's {side}") for side, colour in SIDES.items() if side != "middle"
+        Line2D([], [], color=colour, linewidth=2.6, label=f"the person's {side}")
+        for side, colour in SIDES.items()
+        if side != "middle"
     ]
     handles.append(Line2D([], [], color=SIDES["middle"], linewidth=2.6, label="middle"))
     handles.append(Line2D([], [], color=SIDES["middle"], linewidth=1.1, linestyle=DASHES, label="truth"))
     figure.legend(
-        handles=handles, loc="upper left", bbox_to_anchor=(x, y), ncols=4, frameon=False, fontsize=9.5, borderaxespad=0, borderpad=0
+        handles=handles,
+        loc="upper left",
+        bbox_to_anchor=(x, y),
+        ncols=4,
+        frameon=False,
+        fontsize=9.5,
+        borderaxespad=0,
+        borderpad=0,
     )
 
 
@@ -427,20 +498,36 @@ def main() -> None:
     parser.add_argument("--dataset", default="wild", help="as in the entry scripts (default: wild)")
     parser.add_argument("--root_path", default="./dataset/", help="folder of the data files (default: ./dataset/)")
     parser.add_argument("--keypoints", help="as in the entry scripts")
-    parser.add_argument("--checkpoint", metavar="PATH", help="weights, a file or a folder (default: those that come with the repository)")
-    parser.add_argument("--windows", default="8", help="a count, or numbers from 0 separated by commas: '3,17,40', or '3,' (default: 8)")
-    parser.add_argument("--worst", action="store_true", help="the windows of the largest P-MPJPE instead of evenly drawn ones")
-    parser.add_argument("--frames_shown", type=number(int, 1, 8), default=3, help="moments in a row of the sheet (default: 3)")
-    parser.add_argument("--output", default="figure/wild_contact_sheet.png", help="the sheet (default: figure/wild_contact_sheet.png)")
+    parser.add_argument(
+        "--checkpoint",
+        metavar="PATH",
+        help="weights, a file or a folder (default: those that come with the repository)",
+    )
+    parser.add_argument(
+        "--windows", default="8", help="a count, or numbers from 0 separated by commas: '3,17,40', or '3,' (default: 8)"
+    )
+    parser.add_argument(
+        "--worst", action="store_true", help="the windows of the largest P-MPJPE instead of evenly drawn ones"
+    )
+    parser.add_argument(
+        "--frames_shown", type=number(int, 1, 8), default=3, help="moments in a row of the sheet (default: 3)"
+    )
+    parser.add_argument(
+        "--output", default="figure/wild_contact_sheet.png", help="the sheet (default: figure/wild_contact_sheet.png)"
+    )
     args = parser.parse_args()
     output = Path(args.output)
     formats = FigureCanvasAgg.get_supported_filetypes()
     if output.suffix[1:].lower() not in formats:
-        raise InputError(f"--output is {args.output!r}; its name must end in .png, .pdf or another of matplotlib's formats")
+        raise InputError(
+            f"--output is {args.output!r}; its name must end in .png, .pdf or another of matplotlib's formats"
+        )
     check_writable(output)
     data = read_sequences(args.dataset, args.root_path, args.keypoints or default_keypoints(args.dataset), "test")
     if data.skeleton != H36M:
-        raise InputError(f"--keypoints: this 2D has {data.skeleton.joints} joints; lifting is for the {H36M.joints} of Human3.6M")
+        raise InputError(
+            f"--keypoints: this 2D has {data.skeleton.joints} joints; lifting is for the {H36M.joints} of Human3.6M"
+        )
     lifter = Lifter.from_checkpoint(args.checkpoint)
     names = clip_names(args.dataset, args.root_path, data.sequences)
     numbers = window_numbers(args.windows, len(names), args.worst)
@@ -448,7 +535,11 @@ def main() -> None:
         raise InputError(f"--windows asks for {len(numbers)} rows; a sheet has room for {MOST_ROWS}")
     clips = enumerate(zip(names, tqdm(data.sequences, unit="window", leave=False, disable=None), strict=True))
     looks = [lift(lifter, index, name, sequence) for index, (name, sequence) in clips]
-    chosen = sorted(looks, key=lambda look: -look.p_mpjpe)[: len(numbers)] if args.worst else [looks[index] for index in numbers]
+    chosen = (
+        sorted(looks, key=lambda look: -look.p_mpjpe)[: len(numbers)]
+        if args.worst
+        else [looks[index] for index in numbers]
+    )
     weights = Path(args.checkpoint).name if args.checkpoint else "the weights of the repository"
     title = f"{lifter.model.name} ({weights}) on {args.dataset}"
     which = f"the {len(chosen)} worst of" if args.worst else f"{len(chosen)} of"

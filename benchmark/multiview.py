@@ -1,4 +1,5 @@
-"""Several calibrated cameras that see one person: who is who, where the joints are, and how far poses of single views disagree.
+"""Several calibrated cameras that see one person: who is who, where the joints are, and how far poses of single views
+disagree.
 
 Views (V), frames (F) and 17 joints (J); pixels x right, y down, with a score; metres. Pure functions.
 """
@@ -15,10 +16,10 @@ import numpy as np
 import torch
 from scipy.spatial.transform import Rotation
 
-from common.camera import Camera, project, rotate, unproject, world_to_camera
 from common.errors import InputError
-from common.metrics import n_mpjpe, p_mpjpe
-from common.skeleton import body_height
+from common.evaluation.metrics import n_mpjpe, p_mpjpe
+from common.geometry.camera import Camera, project, rotate, unproject, world_to_camera
+from common.geometry.skeleton import body_height
 
 SUBPIXELS = 64
 """Qualisys writes pixels in parts of 64."""
@@ -44,7 +45,9 @@ def read_qualisys(path: str | Path) -> list[Camera]:
     except ElementTree.ParseError as error:
         raise InputError(f"{path}: is no XML ({error}); {advice}") from error
     try:
-        cameras = [_qualisys_camera(element) for element in root.iterfind("./cameras/camera") if element.get("active") == "1"]
+        cameras = [
+            _qualisys_camera(element) for element in root.iterfind("./cameras/camera") if element.get("active") == "1"
+        ]
     except (AttributeError, KeyError, ValueError) as error:
         raise InputError(f"{path}: a camera lacks a number that it must have ({error}); {advice}") from error
     if not cameras:
@@ -76,7 +79,9 @@ def _qualisys_camera(element: ElementTree.Element) -> Camera:
 
 
 def lines_of_sight(pixels: np.ndarray, cameras: Sequence[Camera]) -> tuple[np.ndarray, np.ndarray]:
-    """Pixels (V, ..., 2) of each camera -> where the lines begin (V, 3) and their unit directions (V, ..., 3), world."""
+    """Pixels (V, ..., 2) of each camera -> where the lines begin (V, 3) and their unit directions (V, ..., 3),
+    world.
+    """
     start = np.array([camera.translation for camera in cameras])
     rays = [unproject(seen, np.ones(seen.shape[:-1]), camera) for seen, camera in zip(pixels, cameras, strict=True)]
     along = np.stack([rotate(camera.orientation, ray) for camera, ray in zip(cameras, rays, strict=True)])
@@ -84,10 +89,12 @@ def lines_of_sight(pixels: np.ndarray, cameras: Sequence[Camera]) -> tuple[np.nd
 
 
 def triangulate(pose_2d: np.ndarray, cameras: Sequence[Camera], robust: bool = True) -> tuple[np.ndarray, np.ndarray]:
-    """The points nearest to the lines of sight: (V, ..., 3) pixels and score -> points (..., 3) metres, world, and misses (V, ...).
+    """The points nearest to the lines of sight: (V, ..., 3) pixels and score -> points (..., 3) metres, world, and
+    misses (V, ...).
 
-    The squares of the misses, how far a line passes by the point (metres), are weighted by the score; robust: and less where a line
-    misses by more than AGREE, so that one view that is wrong does not count (Cauchy). NaN where fewer than two views have a score.
+    The squares of the misses, how far a line passes by the point (metres), are weighted by the score; robust: and less
+    where a line misses by more than AGREE, so that one view that is wrong does not count (Cauchy). NaN where fewer than
+    two views have a score.
     """
     start, along = lines_of_sight(pose_2d[..., :2], cameras)
     score = np.maximum(pose_2d[..., 2], 0).astype(np.float64)  # (V, ...)
@@ -112,10 +119,11 @@ def reprojection_error(points: np.ndarray, pose_2d: np.ndarray, cameras: Sequenc
 
 
 def find_person(people: Sequence[np.ndarray], cameras: Sequence[Camera], least: int) -> tuple[int, ...]:
-    """Who is the same person in all views: people of each view (P, F, 17, 3), pixels and score -> a number for each view.
+    """Who is the same person in all views: people of each view (P, F, 17, 3), pixels and score -> a number for each
+    view.
 
-    Of all choices that are in all views at once in `least` frames or more, the one whose lines of sight pass each other most
-    nearly, in the worst of the views. Raises InputError where there is none.
+    Of all choices that are in all views at once in `least` frames or more, the one whose lines of sight pass each other
+    most nearly, in the worst of the views. Raises InputError where there is none.
     """
     best, nearest = None, math.inf
     for choice in itertools.product(*(range(len(view)) for view in people)):
@@ -127,7 +135,9 @@ def find_person(people: Sequence[np.ndarray], cameras: Sequence[Camera], least: 
         if miss < nearest:
             best, nearest = choice, miss
     if best is None:
-        raise InputError(f"no person is in all {len(people)} views at once in {least} frames; use other films or another detector")
+        raise InputError(
+            f"no person is in all {len(people)} views at once in {least} frames; use other films or another detector"
+        )
     return best
 
 
@@ -135,14 +145,18 @@ def find_person(people: Sequence[np.ndarray], cameras: Sequence[Camera], least: 
 
 
 def of_height(pose: np.ndarray, height: float) -> np.ndarray:
-    """Poses (F, 17, 3) scaled together, so that the person is `height` tall in the mean (`skeleton.body_height`); NaN is left out."""
+    """Poses (F, 17, 3) scaled together, so that the person is `height` tall in the mean (`skeleton.body_height`); NaN
+    is left out.
+    """
     return pose * (height / np.nanmean(body_height(pose)))
 
 
 def aligned_distance(pose: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Mean distance of the joints after the best similarity (rotation, translation, scale) of each moment: (..., J, 3) -> (...).
+    """Mean distance of the joints after the best similarity (rotation, translation, scale) of each moment: (..., J, 3)
+    -> (...).
 
-    The mean of moving the one onto the other and the other way, so that none of two poses of one size counts as the truth.
+    The mean of moving the one onto the other and the other way, so that none of two poses of one size counts as the
+    truth.
     """
     first, second = torch.from_numpy(np.asarray(pose, np.float64)), torch.from_numpy(np.asarray(other, np.float64))
     return ((p_mpjpe(first, second) + p_mpjpe(second, first)) / 2).numpy()
@@ -150,7 +164,9 @@ def aligned_distance(pose: np.ndarray, other: np.ndarray) -> np.ndarray:
 
 def scaled_distance(pose: np.ndarray, other: np.ndarray) -> np.ndarray:
     """`aligned_distance` without a rotation: for poses in the same axes, the best translation and scale only."""
-    first, second = (torch.from_numpy(np.asarray(part - part.mean(axis=-2, keepdims=True), np.float64)) for part in (pose, other))
+    first, second = (
+        torch.from_numpy(np.asarray(part - part.mean(axis=-2, keepdims=True), np.float64)) for part in (pose, other)
+    )
     return ((n_mpjpe(first, second) + n_mpjpe(second, first)) / 2).numpy()
 
 

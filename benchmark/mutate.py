@@ -68,7 +68,7 @@ def _make_motion(folder: Path) -> Path:
 
 
 def _read_motion(path: Path) -> object:
-    from common.motion_file import read_motion_file
+    from common.data.motion_file import read_motion_file
 
     return read_motion_file(path, "gt", "train")
 
@@ -76,28 +76,42 @@ def _read_motion(path: Path) -> object:
 def _make_wild(folder: Path) -> Path:
     rng = np.random.default_rng(0)
     pose = rng.normal(0, 1, (3, 9, 17, 3)).astype(np.float32)
-    fields = {"pose_2d": pose, "pose_3d": pose, "focal": np.ones((3, 2), np.float32), "size": np.full((3, 2), 1000, np.int32)}
-    np.savez(folder / "wild_test.npz", **fields, clips=np.array(["03_01", "03_02", "09_01"]), fps=50.0, source="drawn by chance")
+    fields = {
+        "pose_2d": pose,
+        "pose_3d": pose,
+        "focal": np.ones((3, 2), np.float32),
+        "size": np.full((3, 2), 1000, np.int32),
+    }
+    np.savez(
+        folder / "wild_test.npz",
+        **fields,
+        clips=np.array(["03_01", "03_02", "09_01"]),
+        fps=50.0,
+        source="drawn by chance",
+    )
     return folder / "wild_test.npz"
 
 
 def _read_wild(path: Path) -> object:
-    from common.wild_file import read_wild_file
+    from common.data.wild_file import read_wild_file
 
     return read_wild_file(path)
 
 
 def _make_world(folder: Path) -> Path:
-    from common.world_motion import WorldClip, write_world_motion
+    from common.data.world_motion import WorldClip, write_world_motion
 
     rng = np.random.default_rng(1)
-    clips = [WorldClip(f"0{i}_01", f"0{i}", "train" if i < 3 else "test", i == 1, rng.normal(0, 1, (9, 17, 3))) for i in range(1, 5)]
+    clips = [
+        WorldClip(f"0{i}_01", f"0{i}", "train" if i < 3 else "test", i == 1, rng.normal(0, 1, (9, 17, 3)))
+        for i in range(1, 5)
+    ]
     write_world_motion(folder / "motion_cmu.npz", source="drawn by chance", fps=50, clips=clips)
     return folder / "motion_cmu.npz"
 
 
 def _read_world(path: Path) -> object:
-    from common.world_motion import read_world_motion
+    from common.data.world_motion import read_world_motion
 
     return read_world_motion(path, "train")
 
@@ -153,7 +167,7 @@ def _make_h36m_3d(folder: Path) -> Path:
 
 
 def _read_h36m(path: Path) -> object:
-    from common.h36m import read_h36m
+    from common.data.h36m import read_h36m
 
     return read_h36m(path.parent, "gt", ["S9"])
 
@@ -161,12 +175,14 @@ def _read_h36m(path: Path) -> object:
 def _make_custom(folder: Path) -> Path:
     points = np.random.default_rng(5).uniform(0, 500, (9, 17, 2)).astype(np.float32)
     about = {"layout_name": "coco", "num_joints": 17, "video_metadata": {"walk.mp4": {"w": 640, "h": 480}}}
-    np.savez_compressed(folder / "data_2d_custom_mine.npz", positions_2d={"walk.mp4": {"custom": [points]}}, metadata=about)
+    np.savez_compressed(
+        folder / "data_2d_custom_mine.npz", positions_2d={"walk.mp4": {"custom": [points]}}, metadata=about
+    )
     return folder / "data_2d_custom_mine.npz"
 
 
 def _read_custom(path: Path) -> object:
-    from common.custom_2d import read_custom_2d
+    from common.data.custom_2d import read_custom_2d
 
     return read_custom_2d(path)
 
@@ -203,8 +219,8 @@ def _read_amc(path: Path) -> object:
 
 
 def _make_checkpoint(folder: Path) -> Path:
-    from common.checkpoint import save_checkpoint
-    from common.normalise import Normaliser
+    from common.geometry.normalise import Normaliser
+    from common.inference.checkpoint import save_checkpoint
     from model import create_model
 
     model = create_model("mixste.mixste", frames=9, channel=16, d_hid=24, depth=2)
@@ -213,18 +229,21 @@ def _make_checkpoint(folder: Path) -> Path:
 
 
 def _read_checkpoint(path: Path) -> object:
-    from common.checkpoint import load_weights, read_checkpoint
+    from common.inference.checkpoint import load_weights, read_checkpoint
     from model import create_model
 
     checkpoint = read_checkpoint(path)
-    model = create_model(checkpoint.name or "mixste.mixste", **(checkpoint.sizes or {"frames": 9, "channel": 16, "d_hid": 24, "depth": 2}))
+    model = create_model(
+        checkpoint.name or "mixste.mixste",
+        **(checkpoint.sizes or {"frames": 9, "channel": 16, "d_hid": 24, "depth": 2}),
+    )
     load_weights(model, checkpoint)
     return model.state_dict(), checkpoint.name, checkpoint.sizes, checkpoint.normaliser
 
 
 def _run_script(*argv: object) -> None:
     from common.experiment import run
-    from common.recipes import MIXSTE
+    from common.training.recipes import MIXSTE
 
     errors = io.StringIO()
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(errors):
@@ -236,7 +255,22 @@ def _run_script(*argv: object) -> None:
 
 def _make_run(folder: Path) -> Path:
     _make_motion(folder)
-    sizes = ("--frames", 9, "--stride", 9, "--token_num", 5, "--layer_index", 1, "--channel", 16, "--depth", 2, "--batch_size", 8)
+    sizes = (
+        "--frames",
+        9,
+        "--stride",
+        9,
+        "--token_num",
+        5,
+        "--layer_index",
+        1,
+        "--channel",
+        16,
+        "--depth",
+        2,
+        "--batch_size",
+        8,
+    )
     _run_script("--dataset", "tiny", "--root_path", folder, "--checkpoint", folder / "run", *sizes, "--nepoch", 1)
     return folder / "run" / "last.pt"
 
@@ -245,7 +279,9 @@ def _read_run(path: Path) -> object:
     """Go on with a run for another epoch."""
     results = path.with_name("results.json")
     _run_script("--resume", path, "--nepoch", 2, "--results", results)
-    return {name: value for name, value in json.loads(results.read_text()).items() if name not in ("seconds", "checkpoint")}
+    return {
+        name: value for name, value in json.loads(results.read_text()).items() if name not in ("seconds", "checkpoint")
+    }
 
 
 READERS = {
@@ -354,7 +390,9 @@ def judge(case: Case, reader: Reader, good: Path, expected: str, folder: Path) -
         return Outcome(case, "memory", name, traceback.format_exc())
     except Exception:  # the very thing that is looked for
         return Outcome(case, "traceback", name, traceback.format_exc())
-    if not reader.holes and not all(np.isfinite(values).all() for values in _arrays(value) if values.dtype.kind in "fc"):
+    if not reader.holes and not all(
+        np.isfinite(values).all() for values in _arrays(value) if values.dtype.kind in "fc"
+    ):
         return Outcome(case, "not finite", name)
     if _digest(value) == expected:
         return Outcome(case, "same", name)
@@ -420,7 +458,9 @@ class Worker:
             self.process = None
 
 
-def run(readers: Iterable[str], cases: int, seed: int, memory: int = 768 * 2**20, patience: float = 20.0) -> Iterator[Outcome]:
+def run(
+    readers: Iterable[str], cases: int, seed: int, memory: int = 768 * 2**20, patience: float = 20.0
+) -> Iterator[Outcome]:
     """The outcome of `cases` cases for each of the readers; limits in bytes and seconds."""
     worker = Worker(memory, patience)
     try:
@@ -436,7 +476,9 @@ def table(outcomes: Iterable[Outcome]) -> str:
     for outcome in outcomes:
         counts.setdefault(outcome.case.reader, Counter())[outcome.kind] += 1
     lines = [f"{'reader':16}" + "".join(f"{kind:>11}" for kind in (*RIGHT, *WRONG))]
-    lines += [f"{reader:16}" + "".join(f"{count[kind]:11}" for kind in (*RIGHT, *WRONG)) for reader, count in counts.items()]
+    lines += [
+        f"{reader:16}" + "".join(f"{count[kind]:11}" for kind in (*RIGHT, *WRONG)) for reader, count in counts.items()
+    ]
     total = sum(counts.values(), Counter())
     return "\n".join([*lines, f"{'all':16}" + "".join(f"{total[kind]:11}" for kind in (*RIGHT, *WRONG))])
 
@@ -444,9 +486,13 @@ def table(outcomes: Iterable[Outcome]) -> str:
 def main() -> None:
     """Run the cases, print what went wrong and the table; exit code 1 where anything did."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--readers", nargs="+", choices=READERS, default=list(READERS), metavar="NAME", help=f"of {', '.join(READERS)}")
+    parser.add_argument(
+        "--readers", nargs="+", choices=READERS, default=list(READERS), metavar="NAME", help=f"of {', '.join(READERS)}"
+    )
     parser.add_argument("--cases", type=int, default=400, help="for each reader (default: %(default)s)")
-    parser.add_argument("--only", type=int, metavar="NUMBER", help="the case of this number alone, with its whole traceback")
+    parser.add_argument(
+        "--only", type=int, metavar="NUMBER", help="the case of this number alone, with its whole traceback"
+    )
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     started, outcomes = time.monotonic(), []

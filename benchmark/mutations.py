@@ -88,7 +88,18 @@ def _something_else(data: bytes, rng: np.random.Generator) -> bytes:
     return others[int(rng.integers(len(others)))]
 
 
-BYTES = (_flip_bit, _flip_bits, _random_bytes, _truncate, _cut_out, _blank_out, _repeat, _insert, _damage_end, _something_else)
+BYTES = (
+    _flip_bit,
+    _flip_bits,
+    _random_bytes,
+    _truncate,
+    _cut_out,
+    _blank_out,
+    _repeat,
+    _insert,
+    _damage_end,
+    _something_else,
+)
 
 
 # ---- what is no file ----
@@ -162,7 +173,10 @@ def _members_moved(path: Path, rng: np.random.Generator) -> None:
     if kind == 0:
         del members[number]
     elif kind == 1:
-        members[number] = (_any(rng, ("x.npy", "../x.npy", "/etc/x", "", "ä\u202e.npy", "a" * 5000, name.upper(), name + "/")), data)
+        members[number] = (
+            _any(rng, ("x.npy", "../x.npy", "/etc/x", "", "ä\u202e.npy", "a" * 5000, name.upper(), name + "/")),
+            data,
+        )
     elif kind == 2:
         members.insert(int(rng.integers(len(members) + 1)), (name, _flip_bits(data or b"x", rng)))
     elif kind == 3:
@@ -183,7 +197,11 @@ def _packed_otherwise(path: Path, rng: np.random.Generator) -> None:
             info = _any(rng, archive.infolist())
         start = info.header_offset + 30 + len(info.filename)
         data = path.read_bytes()
-        path.write_bytes(data[:start] + _flip_bits(data[start : start + info.compress_size], rng) + data[start + info.compress_size :])
+        path.write_bytes(
+            data[:start]
+            + _flip_bits(data[start : start + info.compress_size], rng)
+            + data[start + info.compress_size :]
+        )
 
 
 def _directory_lies(path: Path, rng: np.random.Generator) -> None:
@@ -209,7 +227,10 @@ def _bomb(path: Path, rng: np.random.Generator) -> None:
     100 bytes."""
     members = read_members(path)
     name = str(_any(rng, members))
-    head = _any(rng, (members[name], members[name][:128], b"", npy_header("<f8", (3 * 2**27,)), npy_header("|O", ()) + b"\x80\x02"))
+    head = _any(
+        rng,
+        (members[name], members[name][:128], b"", npy_header("<f8", (3 * 2**27,)), npy_header("|O", ()) + b"\x80\x02"),
+    )
     filling = int(_any(rng, (0, ord("N"))))
     packer = zlib.compressobj(9, zlib.DEFLATED, -15)
     packed = packer.compress(head) + packer.flush(zlib.Z_FULL_FLUSH)
@@ -488,7 +509,25 @@ def _words(path: Path, rng: np.random.Generator) -> None:
     words[place] = str(
         _any(
             rng,
-            ("nan", "inf", "1e400", "-1e308", "x", "{", "}", "", "-", "1" * 5000, "99999999999", "0", "-1", "3.5", "\x00", "1,5", words[0]),
+            (
+                "nan",
+                "inf",
+                "1e400",
+                "-1e308",
+                "x",
+                "{",
+                "}",
+                "",
+                "-",
+                "1" * 5000,
+                "99999999999",
+                "0",
+                "-1",
+                "3.5",
+                "\x00",
+                "1,5",
+                words[0],
+            ),
         )
     )
     kind = int(rng.integers(5))

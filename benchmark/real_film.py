@@ -1,25 +1,32 @@
-"""How well the demo's 3D of one moment, seen by four cameras at once, agrees with itself: real film, for which nobody has the truth.
+"""How well the demo's 3D of one moment, seen by four cameras at once, agrees with itself: real film, for which nobody
+has the truth.
 
     python benchmark/real_film.py
-    python benchmark/real_film.py --checkpoint checkpoint/RUN --detector_model pose_landmark_heavy.tflite --fov calibration
+    python benchmark/real_film.py --checkpoint checkpoint/RUN --detector_model pose_landmark_heavy.tflite --fov
+    calibration
 
-The films are the four synchronous, calibrated views of PyPI pose2sim 0.10.49 (BSD-3-Clause, Pose2Sim/Demo_MultiPerson), which are
-fetched with pip unless --films names a folder of them: videos/*.mp4, and calibration/*.qca.txt with cameras of the same names. People
-are found and followed as the demo does it; the one whose lines of sight from all views meet most nearly is the one who is measured.
-His 2D is kept in --cache, a folder for each detector: other weights are then only lifted, from the same 2D.
+The films are the four synchronous, calibrated views of PyPI pose2sim 0.10.49 (BSD-3-Clause, Pose2Sim/Demo_MultiPerson),
+which are fetched with pip unless --films names a folder of them: videos/*.mp4, and calibration/*.qca.txt with cameras
+of the same names. People are found and followed as the demo does it; the one whose lines of sight from all views meet
+most nearly is the one who is measured. His 2D is kept in --cache, a folder for each detector: other weights are then
+only lifted, from the same 2D.
 
-What is printed, for the lifted poses and for the 3D that the detector gives away by itself (BlazePose's world landmarks, brought to
-the 17 joints), each scaled to a person 1.64 m tall from ankle to crown:
+What is printed, for the lifted poses and for the 3D that the detector gives away by itself (BlazePose's world
+landmarks, brought to the 17 joints), each scaled to a person 1.64 m tall from ankle to crown:
 
-- disagreement: mean distance of the joints of two views of one moment after the best rotation, translation and scale, mm; the mean
-  over moments of each pair of views, of the pairs that a view is in, and of all pairs. A lifter that is wrong in depth shows at
-  once. It is blind for an error that all views share: a lifter that always says the same pose agrees with itself, and no
-  field of view changes it, since that turns whole poses.
-- the same with the views' rotations as calibrated, so that only translation and scale are fitted: this shows wrong lines of sight.
-- distance to the triangulated joints, after the best similarity, mm. These are where the views' 2D meets, with less weight for a
-  view that is far off: no truth, since what the detector gets wrong alike in all views stays, and jumps of the 2D pass on; the 2D that
-  was lifted has been used for it.
-- acceleration (mm/frame^2 at 50 frames per second) and jerk (m/s^3), means over joints, seen from the hip; of the triangulated
+- disagreement: mean distance of the joints of two views of one moment after the best rotation, translation and scale,
+mm; the mean
+  over moments of each pair of views, of the pairs that a view is in, and of all pairs. A lifter that is wrong in depth
+  shows at once. It is blind for an error that all views share: a lifter that always says the same pose agrees with
+  itself, and no field of view changes it, since that turns whole poses.
+- the same with the views' rotations as calibrated, so that only translation and scale are fitted: this shows wrong
+lines of sight.
+- distance to the triangulated joints, after the best similarity, mm. These are where the views' 2D meets, with less
+weight for a
+  view that is far off: no truth, since what the detector gets wrong alike in all views stays, and jumps of the 2D pass
+  on; the 2D that was lifted has been used for it.
+- acceleration (mm/frame^2 at 50 frames per second) and jerk (m/s^3), means over joints, seen from the hip; of the
+triangulated
   joints after a low-pass filter of 6 Hz.
 """
 
@@ -54,16 +61,24 @@ from benchmark.multiview import (
     triangulate,
 )
 from common.arguments import Parser
-from common.camera import FIELD_OF_VIEW, Camera, camera_for, rotate
+from common.data.npz import open_npz
+from common.data.schema import FLOAT32, Field
 from common.errors import InputError, exit_on_input_error
 from common.files import check_writable, replacing, write_text
-from common.lifting import Lifter, resample_3d
-from common.npz import open_npz
-from common.schema import FLOAT32, Field
-from common.skeleton import H36M
+from common.geometry.camera import FIELD_OF_VIEW, Camera, camera_for, rotate
+from common.geometry.skeleton import H36M
+from common.inference.lifting import Lifter, resample_3d
 from common.wild import HEIGHT
 from demo.convert import BLAZEPOSE_33, convert
-from demo.detect import MediaPipeDetector, Region, _graph, _import_mediapipe, _landmark_model, read_keypoints, write_keypoints
+from demo.detect import (
+    MediaPipeDetector,
+    Region,
+    _graph,
+    _import_mediapipe,
+    _landmark_model,
+    read_keypoints,
+    write_keypoints,
+)
 from demo.lift import lift_people
 from demo.stages import detect_people
 from demo.video import open_video
@@ -93,8 +108,10 @@ METRICS = {
 
 @dataclass(frozen=True)
 class Films:
-    """One person in V synchronous views: keypoints (V, F, 17, 3) pixels and score, all scores 0 where the person was not found; own
-    (V, F, 17, 3): what the detector says of the 3D, metres, NaN where nothing; cameras (V): calibrated; fps."""
+    """One person in V synchronous views: keypoints (V, F, 17, 3) pixels and score, all scores 0 where the person was
+    not found; own (V, F, 17, 3): what the detector says of the 3D, metres, NaN where nothing; cameras (V): calibrated;
+    fps.
+    """
 
     keypoints: np.ndarray
     own: np.ndarray
@@ -122,7 +139,9 @@ node {
 
 
 def fetch_films() -> Path:
-    """The folder FETCHED, into which the films are fetched from PyPI where they are not there yet. Raises InputError if that fails."""
+    """The folder FETCHED, into which the films are fetched from PyPI where they are not there yet. Raises InputError if
+    that fails.
+    """
     if not FETCHED.is_dir():
         with tempfile.TemporaryDirectory() as temporary:
             command = [sys.executable, "-m", "pip", "download", "--disable-pip-version-check", "--quiet", "--no-deps"]
@@ -134,13 +153,20 @@ def fetch_films() -> Path:
 
 
 def find_films(folder: Path) -> tuple[list[Path], list[Camera]]:
-    """The videos of a folder in the order of their names, each with its camera. Raises InputError where one has none."""
+    """The videos of a folder in the order of their names, each with its camera. Raises InputError where one has
+    none.
+    """
     videos, calibrations = sorted(folder.glob("videos/*.mp4")), sorted(folder.glob("calibration/*.qca.txt"))
     if len(videos) < 2 or len(calibrations) != 1:
-        raise InputError(f"{folder}: holds no two videos/*.mp4 and one calibration/*.qca.txt; give such a folder, or leave --films out")
+        raise InputError(
+            f"{folder}: holds no two videos/*.mp4 and one calibration/*.qca.txt; give such a folder, or leave --films "
+            "out"
+        )
     cameras = {camera.name: camera for camera in read_qualisys(calibrations[0])}
     if lacking := [video.stem for video in videos if video.stem not in cameras]:
-        raise InputError(f"{calibrations[0]}: has no camera {lacking[0]}, only {', '.join(cameras)}; give the films' own calibration")
+        raise InputError(
+            f"{calibrations[0]}: has no camera {lacking[0]}, only {', '.join(cameras)}; give the films' own calibration"
+        )
     return videos, [cameras[video.stem] for video in videos]
 
 
@@ -159,7 +185,9 @@ class Detector3D(MediaPipeDetector):
         """As MediaPipeDetector does."""
         self._regions.clear()
         found = super().detect(frame, time)
-        self.people.append([(convert(points, BLAZEPOSE_33), BLAZEPOSE_33.matrix @ self._world(frame, points)) for points in found])
+        self.people.append(
+            [(convert(points, BLAZEPOSE_33), BLAZEPOSE_33.matrix @ self._world(frame, points)) for points in found]
+        )
         return found
 
     def close(self) -> None:
@@ -174,10 +202,14 @@ class Detector3D(MediaPipeDetector):
         return person
 
     def _world(self, frame: np.ndarray, points: np.ndarray) -> np.ndarray:
-        """The 33 world landmarks of a person whose 2D points were found in `frame` -> (33, 3) metres, about the middle of the hips."""
+        """The 33 world landmarks of a person whose 2D points were found in `frame` -> (33, 3) metres, about the middle
+        of the hips.
+        """
         x, y, side, turn = self._regions[points.tobytes()]
         height, width = frame.shape[:2]
-        region = self._rect(x_center=x / width, y_center=y / height, width=side / width, height=side / height, rotation=turn)
+        region = self._rect(
+            x_center=x / width, y_center=y / height, width=side / width, height=side / height, rotation=turn
+        )
         world = self._graph_3d.process({"image": cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), "region": region}).world
         if world is None:
             return np.full((33, 3), np.nan)
@@ -185,19 +217,25 @@ class Detector3D(MediaPipeDetector):
 
 
 def detect_view(path: Path, model: str | None) -> tuple[np.ndarray, np.ndarray, float, tuple[int, int]]:
-    """Everybody in a film -> keypoints (P, F, 17, 3), the detector's own 3D (P, F, 17, 3), frames per second and picture size."""
+    """Everybody in a film -> keypoints (P, F, 17, 3), the detector's own 3D (P, F, 17, 3), frames per second and
+    picture size.
+    """
     video = open_video(path)
     with contextlib.closing(Detector3D(model)) as detector:
         keypoints = detect_people(video, detector, PEOPLE)
     keypoints = keypoints[:PEOPLE]  # who is followed anew each time may be many
     own = np.full(keypoints.shape, np.nan)
     for person, frame in np.argwhere((keypoints[..., 2] > 0).any(axis=-1)):
-        _, own[person, frame] = min(detector.people[frame], key=lambda seen, at=(person, frame): np.abs(seen[0] - keypoints[at]).max())
+        _, own[person, frame] = min(
+            detector.people[frame], key=lambda seen, at=(person, frame): np.abs(seen[0] - keypoints[at]).max()
+        )
     return keypoints, own, float(video.fps), video.size
 
 
 def read_films(films: str | None, model: str | None, cache: Path) -> Films:
-    """The person's 2D in all views, from `cache` where it is there. Raises InputError where the films or the detector are not."""
+    """The person's 2D in all views, from `cache` where it is there. Raises InputError where the films or the detector
+    are not.
+    """
     videos, cameras = find_films(Path(films) if films else fetch_films())
     kept = cache / "keypoints.npz", cache / "detector_3d.npz"
     if not all(path.exists() for path in kept):
@@ -205,11 +243,18 @@ def read_films(films: str | None, model: str | None, cache: Path) -> Films:
         views = [detect_view(video, model) for video in videos]
         fps, size = views[0][2:]
         if any(view[2:] != (fps, size) or view[0].shape[1] != views[0][0].shape[1] for view in views):
-            raise InputError(f"{videos[0].parent}: the films differ in length, frame rate or picture size; give synchronous ones")
+            raise InputError(
+                f"{videos[0].parent}: the films differ in length, frame rate or picture size; give synchronous ones"
+            )
         person = find_person([view[0] for view in views], cameras, round(TOGETHER * fps))
         with replacing(kept[1]) as temporary, open(temporary, "wb") as file:
-            np.savez(file, own=np.stack([view[1][number] for view, number in zip(views, person, strict=True)]).astype(np.float32))
-        write_keypoints(kept[0], np.stack([view[0][number] for view, number in zip(views, person, strict=True)]), fps, size)
+            np.savez(
+                file,
+                own=np.stack([view[1][number] for view, number in zip(views, person, strict=True)]).astype(np.float32),
+            )
+        write_keypoints(
+            kept[0], np.stack([view[0][number] for view, number in zip(views, person, strict=True)]), fps, size
+        )
     keypoints, fps, size = read_keypoints(kept[0])
     with open_npz(kept[1], OWN_3D, make="delete this folder", layout="delete this folder, it is made again") as field:
         own = field("own")
@@ -228,9 +273,11 @@ def runs(posed: np.ndarray) -> list[slice]:
 
 
 def change(pose: np.ndarray, fps: float, order: int, cutoff: float | None = None) -> float:
-    """Mean size of the differences of an order of poses (F, 17, 3) seen from joint 0, at RATE frames per second, in m / frame^order.
+    """Mean size of the differences of an order of poses (F, 17, 3) seen from joint 0, at RATE frames per second, in m /
+    frame^order.
 
-    NaN stands for no pose, and no difference spans one. cutoff: Hz of a low-pass filter beforehand. NaN where nothing is long enough.
+    NaN stands for no pose, and no difference spans one. cutoff: Hz of a low-pass filter beforehand. NaN where nothing
+    is long enough.
     """
     sizes = []
     for run in runs(np.isfinite(pose).all(axis=(1, 2))):
@@ -262,13 +309,17 @@ def scores(poses: np.ndarray, films: Films) -> dict[str, object]:
     for metric, where, measure in (("disagreement", poses, aligned_distance), ("oriented", in_world, scaled_distance)):
         pairs = {pair: 1000 * float(errors.mean()) for pair, errors in disagreement(where, measure).items()}
         found[metric] = {
-            "views": [float(np.mean([error for pair, error in pairs.items() if view in pair])) for view in range(len(poses))],
+            "views": [
+                float(np.mean([error for pair, error in pairs.items() if view in pair])) for view in range(len(poses))
+            ],
             "mean": float(np.mean(list(pairs.values()))),
             "pairs": {f"{names[a]}-{names[b]}": error for (a, b), error in pairs.items()},
         }
     known = np.isfinite(points).all(axis=(1, 2))
     both = [known & np.isfinite(pose).all(axis=(1, 2)) for pose in poses]
-    apart = [1000 * float(aligned_distance(pose[rows], points[rows]).mean()) for pose, rows in zip(poses, both, strict=True)]
+    apart = [
+        1000 * float(aligned_distance(pose[rows], points[rows]).mean()) for pose, rows in zip(poses, both, strict=True)
+    ]
     found["triangulated"] = {"views": apart, "mean": float(np.mean(apart))}
     moving = [motion_scores(pose, films.fps) for pose in poses]
     for metric in ("acceleration", "jerk"):
@@ -278,7 +329,9 @@ def scores(poses: np.ndarray, films: Films) -> dict[str, object]:
 
 
 def lifted(films: Films, lifter: Lifter, fov: float | str | None = None) -> np.ndarray:
-    """The demo's poses of each view (V, F, 17, 3). fov: degrees, "calibration" for each camera's own, None: as assumed."""
+    """The demo's poses of each view (V, F, 17, 3). fov: degrees, "calibration" for each camera's own, None: as
+    assumed.
+    """
     poses = []
     for clip, camera in zip(films.keypoints, films.cameras, strict=True):
         of = camera if fov == "calibration" else fov
@@ -295,7 +348,12 @@ def table(results: dict[str, dict], films: Films) -> str:
     pixels = np.where(seen, reprojection_error(points, films.keypoints, films.cameras), np.nan)  # (V, F, 17)
     rows = [("moments with the person", found.sum(axis=1), None)]
     rows.append(("2D to the triangulated joints, px", np.nanmedian(pixels, axis=(1, 2)), np.nanmedian(pixels)))
-    rows.append(("the same in space, mm", *(1000 * np.nanmedian(np.where(seen, misses, np.nan), axis=axis) for axis in ((1, 2), None))))
+    rows.append(
+        (
+            "the same in space, mm",
+            *(1000 * np.nanmedian(np.where(seen, misses, np.nan), axis=axis) for axis in ((1, 2), None)),
+        )
+    )
     lines = [f"{'(2D: medians)':38}{''.join(f'{name:>9}' for name in names)}{'mean':>9}"]
     for label, views, mean in rows:
         lines.append(f"{label:38}{''.join(f'{value:9.4g}' for value in views)}{'' if mean is None else f'{mean:9.4g}'}")
@@ -339,11 +397,24 @@ def cache_folder(model: str | None) -> Path:
 def build_parser() -> Parser:
     """The flags."""
     parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--films", metavar="FOLDER", help="with videos/ and calibration/ (default: fetched into demo/video/pose2sim/)")
-    parser.add_argument("--detector_model", default="full", help="full, heavy or the file of a landmark model (default: full)")
-    parser.add_argument("--cache", metavar="FOLDER", help="where the 2D is kept (default: demo/output/real_film/MODEL/)")
-    parser.add_argument("--checkpoint", help="weights of any model that this project trained (default: those that come along)")
-    parser.add_argument("--fov", type=fov_or_calibration, metavar="DEGREES", help="of all cameras, or calibration (default: 53 is assumed)")
+    parser.add_argument(
+        "--films", metavar="FOLDER", help="with videos/ and calibration/ (default: fetched into demo/video/pose2sim/)"
+    )
+    parser.add_argument(
+        "--detector_model", default="full", help="full, heavy or the file of a landmark model (default: full)"
+    )
+    parser.add_argument(
+        "--cache", metavar="FOLDER", help="where the 2D is kept (default: demo/output/real_film/MODEL/)"
+    )
+    parser.add_argument(
+        "--checkpoint", help="weights of any model that this project trained (default: those that come along)"
+    )
+    parser.add_argument(
+        "--fov",
+        type=fov_or_calibration,
+        metavar="DEGREES",
+        help="of all cameras, or calibration (default: 53 is assumed)",
+    )
     parser.add_argument("--results", metavar="FILE.json", help="write what was measured to this file")
     return parser
 
@@ -354,8 +425,13 @@ def main() -> None:
     if args.results:
         check_writable(args.results)
     lifter = Lifter.from_checkpoint(args.checkpoint)
-    films = read_films(args.films, args.detector_model, Path(args.cache) if args.cache else cache_folder(args.detector_model))
-    results = {lifter.model.name: scores(lifted(films, lifter, args.fov), films), "the detector's own 3D": scores(films.own, films)}
+    films = read_films(
+        args.films, args.detector_model, Path(args.cache) if args.cache else cache_folder(args.detector_model)
+    )
+    results = {
+        lifter.model.name: scores(lifted(films, lifter, args.fov), films),
+        "the detector's own 3D": scores(films.own, films),
+    }
     print(table(results, films))
     if args.results:
         write_text(args.results, json.dumps(results, indent=1) + "\n")

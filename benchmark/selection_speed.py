@@ -1,14 +1,16 @@
-"""What choosing the frames costs beside the rest of a forward pass, at the full size of every model, on one thread of the CPU.
+"""What choosing the frames costs beside the rest of a forward pass, at the full size of every model, on one thread of
+the CPU.
 
     python benchmark/selection_speed.py
 
-Every backbone runs its H2OT variant's schedule with each selector, one window at a time. Timed within the same pass: the whole
-pass, and what the selection adds to it, both in time of the processor, which other programs do not lengthen much. That is what
-finds the frames (their features, the choice) and, where attention is asked for its scores, how much longer it takes than the
-attention that a plan without scores would run there: that one runs on the same tensors too, before the other and after it in
-turns, and its own time is taken out of the pass. The difference between two whole passes says the same, but with their noise, which
-is as large as what is sought. Shown: milliseconds of the pass and of its selection, and their ratio, each the median over the
-rounds; and the ratio to a pass of the same backbone that prunes nothing, measured in turns with the other. The aim is under 3 %.
+Every backbone runs its H2OT variant's schedule with each selector, one window at a time. Timed within the same pass:
+the whole pass, and what the selection adds to it, both in time of the processor, which other programs do not lengthen
+much. That is what finds the frames (their features, the choice) and, where attention is asked for its scores, how much
+longer it takes than the attention that a plan without scores would run there: that one runs on the same tensors too,
+before the other and after it in turns, and its own time is taken out of the pass. The difference between two whole
+passes says the same, but with their noise, which is as large as what is sought. Shown: milliseconds of the pass and of
+its selection, and their ratio, each the median over the rounds; and the ratio to a pass of the same backbone that
+prunes nothing, measured in turns with the other. The aim is under 3 %.
 """
 
 from __future__ import annotations
@@ -66,7 +68,9 @@ def timed(function: Callable, *args: object) -> tuple[object, float]:
 
 @torch.inference_mode()
 def measure(model: PoseTransformer, plain: PoseTransformer, rounds: int) -> tuple[float, float, float, float]:
-    """Seconds of a pass, seconds of its selection, their ratio, and the ratio to a pass of `plain`: medians after a warm-up."""
+    """Seconds of a pass, seconds of its selection, their ratio, and the ratio to a pass of `plain`: medians after a
+    warm-up.
+    """
     model.eval()
     plain.eval()
     x = torch.randn(1, model.frames, model.joints, model.in_channels, generator=torch.Generator().manual_seed(0))
@@ -97,7 +101,10 @@ def main() -> None:
         plain = create_model(f"{backbone}.{backbone}")
         for select in [args.select] if args.select else SELECTORS:
             total, selection, ratio, to_plain = measure(create_model(name, select=select), plain, args.rounds)
-            print(f"{name:36} {select:>10} {1e3 * total:9.1f} {1e3 * selection:13.2f} {ratio:7.2%} {to_plain:12.2%}", flush=True)
+            print(
+                f"{name:36} {select:>10} {1e3 * total:9.1f} {1e3 * selection:13.2f} {ratio:7.2%} {to_plain:12.2%}",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

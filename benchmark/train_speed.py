@@ -1,12 +1,14 @@
-"""How fast a model trains on the CPU in each number format, whether its loss stays the same, and how fast windows are loaded.
+"""How fast a model trains on the CPU in each number format, whether its loss stays the same, and how fast windows are
+loaded.
 
     python benchmark/train_speed.py
 
-Poses: a synthetic set in the Human3.6M layout (dataset/prepare_toy.py), written to a temporary folder, with clips as long as
-Human3.6M's. Three number formats: float32; eager bf16, which is torch.autocast around the model with PyTorch's own GELU, dropout
-and unfused optimizer; and ours, which is what --precision bf16 does here. Speed: each round times one training step (forward,
-backward, optimizer) of every format in turn; shown are the medians over the rounds, and of the ratios within a round. Loss: bf16
-is really used there, also where this CPU has to emulate it and --precision bf16 would not. OMP_NUM_THREADS sets the threads.
+Poses: a synthetic set in the Human3.6M layout (dataset/prepare_toy.py), written to a temporary folder, with clips as
+long as Human3.6M's. Three number formats: float32; eager bf16, which is torch.autocast around the model with PyTorch's
+own GELU, dropout and unfused optimizer; and ours, which is what --precision bf16 does here. Speed: each round times one
+training step (forward, backward, optimizer) of every format in turn; shown are the medians over the rounds, and of the
+ratios within a round. Loss: bf16 is really used there, also where this CPU has to emulate it and --precision bf16 would
+not. OMP_NUM_THREADS sets the threads.
 """
 
 from __future__ import annotations
@@ -28,13 +30,13 @@ import torch
 from torch import nn
 
 from common.arguments import Parser, number
-from common.compute import Compute, choose_compute
-from common.datasets import Data, default_keypoints, read_sequences
-from common.engine import train_one_epoch
+from common.data.datasets import Data, default_keypoints, read_sequences
+from common.data.pose_dataset import Batch, BatchOrder, PoseDataset, loader
 from common.errors import exit_on_input_error
-from common.normalise import Normaliser
-from common.pose_dataset import Batch, BatchOrder, PoseDataset, loader
-from common.recipes import MHFORMER, MIXSTE, Recipe
+from common.geometry.normalise import Normaliser
+from common.inference.compute import Compute, choose_compute
+from common.training.engine import train_one_epoch
+from common.training.recipes import MHFORMER, MIXSTE, Recipe
 from dataset.prepare_toy import write
 from model import create_model
 from model.layers import Dropout, Gelu
@@ -64,7 +66,13 @@ class Model:
 
 
 MODELS = (
-    Model("HoT w. MixSTE 64", "mixste.hot_mixste", {"frames": FRAMES, "channel": 64, "token_num": 27, "layer_index": 3}, MIXSTE, 4),
+    Model(
+        "HoT w. MixSTE 64",
+        "mixste.hot_mixste",
+        {"frames": FRAMES, "channel": 64, "token_num": 27, "layer_index": 3},
+        MIXSTE,
+        4,
+    ),
     Model("MHFormer 128", "mhformer.mhformer", {"frames": FRAMES, "channel": 128, "d_hid": 256}, MHFORMER, 16),
     Model("MHFormer 256", "mhformer.mhformer", {"frames": FRAMES, "channel": 256, "d_hid": 512}, MHFORMER, 16),
 )
@@ -93,7 +101,9 @@ def trainer(model: Model, form: Format, lr: float, seed: int) -> Callable[[Batch
 
     def step(batch: Batch) -> float:
         losses: list[float] = []
-        train_one_epoch(network, [batch], model.recipe, optimizer, form.compute, scaler, False, lambda loss, _: losses.append(loss))
+        train_one_epoch(
+            network, [batch], model.recipe, optimizer, form.compute, scaler, False, lambda loss, _: losses.append(loss)
+        )
         return losses[0]
 
     return step
@@ -147,7 +157,9 @@ def losses_of(form: Format, data: Data, steps: int, seed: int) -> float:
 
 
 def loading_rate(data: Data, flipped: bool, count: int) -> float:
-    """Windows per second of 351 frames, stride 1, in random order and in batches of 256, the first two batches left out."""
+    """Windows per second of 351 frames, stride 1, in random order and in batches of 256, the first two batches left
+    out.
+    """
     batches = endless(windows(data, 351, 1, flipped), 256, seed=0)
     for _ in range(2):
         next(batches)
@@ -159,11 +171,24 @@ def loading_rate(data: Data, flipped: bool, count: int) -> float:
 
 def main() -> None:
     parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=number(int, 1), default=5, help="timed steps of each model and format (default: %(default)s)")
-    parser.add_argument("--steps", type=number(int, 1), default=40, help="steps of the comparison of losses (default: %(default)s)")
-    parser.add_argument("--seeds", type=number(int, 2), default=3, help="seeds of the comparison of losses (default: %(default)s)")
-    parser.add_argument("--batches", type=number(int, 1), default=40, help="batches of 256 windows to load (default: %(default)s)")
-    parser.add_argument("--length", type=number(int, 351), default=2600, help="frames of a clip (default: %(default)s, Human3.6M's mean)")
+    parser.add_argument(
+        "--rounds", type=number(int, 1), default=5, help="timed steps of each model and format (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--steps", type=number(int, 1), default=40, help="steps of the comparison of losses (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--seeds", type=number(int, 2), default=3, help="seeds of the comparison of losses (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--batches", type=number(int, 1), default=40, help="batches of 256 windows to load (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--length",
+        type=number(int, 351),
+        default=2600,
+        help="frames of a clip (default: %(default)s, Human3.6M's mean)",
+    )
     args = parser.parse_args()
     ours = Format("--precision bf16", choose_compute("cpu", "0", "bf16"))
     with tempfile.TemporaryDirectory() as folder:
@@ -171,19 +196,27 @@ def main() -> None:
         data = read_sequences("h36m", folder, default_keypoints("h36m"), "train")
 
     formats = [FLOAT32, EAGER, ours]
-    print(f"\nTraining, frames/s, {torch.get_num_threads()} threads, {FRAMES} frames a window, median of {args.rounds} rounds")
+    print(
+        f"\nTraining, frames/s, {torch.get_num_threads()} threads, {FRAMES} frames a window, median of {args.rounds} "
+        "rounds"
+    )
     print(f"{'':24}" + "".join(f"{form.name:>17}" for form in formats) + f"{'ours / eager':>14}")
     for model in MODELS:
         print(speed_row(model, formats, data, args.rounds), flush=True)
 
     print(f"\nLoss after {args.steps} steps, {SMALL.title}: mean and standard deviation over {args.seeds} seeds")
     table = {
-        form.name: np.array([losses_of(form, data, args.steps, seed) for seed in range(args.seeds)]) for form in (FLOAT32, EAGER, BF16)
+        form.name: np.array([losses_of(form, data, args.steps, seed) for seed in range(args.seeds)])
+        for form in (FLOAT32, EAGER, BF16)
     }
     for name, losses in table.items():
         change = losses - table[FLOAT32.name]
         print(f"{name:24}{losses.mean():8.4f} ± {losses.std(ddof=1):.4f}", end="")
-        print("" if name == FLOAT32.name else f"   less float32 of the same seed: {change.mean():+.4f} ± {change.std(ddof=1):.4f}")
+        print(
+            ""
+            if name == FLOAT32.name
+            else f"   less float32 of the same seed: {change.mean():+.4f} ± {change.std(ddof=1):.4f}"
+        )
 
     torch.set_num_threads(1)
     print("\nLoading, windows/s on one core, 351 frames, stride 1, batches of 256 in random order")

@@ -1,9 +1,11 @@
-"""What each part of what `--recipe wild` draws brings: trained without it, for the same steps, against trained with everything.
+"""What each part of what `--recipe wild` draws brings: trained without it, for the same steps, against trained with
+everything.
 
     OMP_NUM_THREADS=1 python benchmark/wild_parts.py --motion NAME --other studio=FOLDER
 
-needs dataset/motion_NAME.npz and dataset/wild_test.npz (dataset/README.md), and in every FOLDER another wild_test.npz to test on. Every
-training is a process of its own, whose scores stay in benchmark/results/wild/part_NAME.json: what is there is not trained again.
+needs dataset/motion_NAME.npz and dataset/wild_test.npz (dataset/README.md), and in every FOLDER another wild_test.npz
+to test on. Every training is a process of its own, whose scores stay in benchmark/results/wild/part_NAME.json: what is
+there is not trained again.
 """
 
 from __future__ import annotations
@@ -30,7 +32,10 @@ def table(rows: dict[str, dict]) -> str:
         found = [row if name == "wild_test" else row["others"][name] for name in sets]
         numbers = [scores[metric] for scores in found for metric in METRICS]
         first = first or numbers
-        lines.append(f"{label:22}" + "".join(f"{value:17.2f} ({value - own:+6.2f})" for value, own in zip(numbers, first, strict=True)))
+        lines.append(
+            f"{label:22}"
+            + "".join(f"{value:17.2f} ({value - own:+6.2f})" for value, own in zip(numbers, first, strict=True))
+        )
     return "\n".join(lines)
 
 
@@ -38,12 +43,23 @@ def main() -> None:
     """Train what is missing and print the table."""
     parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument(
-        "--root_path", default=str(ROOT / "dataset"), help="folder of the data files (default: dataset/ of this repository)"
+        "--root_path",
+        default=str(ROOT / "dataset"),
+        help="folder of the data files (default: dataset/ of this repository)",
     )
     parser.add_argument("--motion", default="cmu", help="NAME of the world motion file motion_NAME.npz (default: cmu)")
-    parser.add_argument("--other", action="append", default=[], metavar="NAME=FOLDER", help="another test set; may be repeated")
-    parser.add_argument("--steps", type=number(int, 1), default=1600, help="steps of 16 windows of every training (default: %(default)s)")
-    parser.add_argument("--parts", nargs="+", default=list(PARTS), metavar="PART", help=f"of {', '.join(PARTS)} (default: all)")
+    parser.add_argument(
+        "--other", action="append", default=[], metavar="NAME=FOLDER", help="another test set; may be repeated"
+    )
+    parser.add_argument(
+        "--steps",
+        type=number(int, 1),
+        default=1600,
+        help="steps of 16 windows of every training (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--parts", nargs="+", default=list(PARTS), metavar="PART", help=f"of {', '.join(PARTS)} (default: all)"
+    )
     args = parser.parse_args()
     others = dict(other.partition("=")[::2] for other in args.other)
     if not all(others.values()):

@@ -1,4 +1,6 @@
-"""Small trainings with the recipe `wild` that benchmarks compare: each a process of its own and a JSON file that is kept."""
+"""Small trainings with the recipe `wild` that benchmarks compare: each a process of its own and a JSON file that is
+kept.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +16,11 @@ from pathlib import Path
 
 import torch
 
+from common.data.world_motion import read_world_motion
 from common.errors import InputError
 from common.files import write_text
-from common.recipes import WILD, prepare
+from common.training.recipes import WILD, prepare
 from common.wild import WildDataset
-from common.world_motion import read_world_motion
 from model import create_model
 from model.complexity import gflops
 
@@ -32,7 +34,9 @@ METRICS = ("mpjpe", "p_mpjpe", "acceleration")
 
 @dataclass(frozen=True)
 class Kind:
-    """A model that is trained: what tables call it, the entry script, the model's name and sizes (its plan among them)."""
+    """A model that is trained: what tables call it, the entry script, the model's name and sizes (its plan among
+    them).
+    """
 
     label: str
     script: str
@@ -70,21 +74,33 @@ def train(
 ) -> dict:
     """Train one epoch of a window for every `stride` frames, unless that is done, and return what was measured.
 
-    data: the windows at stride 1. others: names, and folders with a wild_test.npz, of more sets to test on. flags: more of the
-    entry script's.
+    data: the windows at stride 1. others: names, and folders with a wild_test.npz, of more sets to test on. flags: more
+    of the entry script's.
     """
     path = RESULTS / f"{name}.json"
     if not path.exists():
         with tempfile.TemporaryDirectory() as folder:
             script, run = ROOT / kind.script, f"{folder}/run"
-            flags = {"recipe": "wild", "root_path": root, "model": kind.model, "frames": FRAMES, **kind.sizes, "stride": stride,
+            flags = {"recipe": "wild", "root_path": root, "model": kind.model, "frames": FRAMES, **kind.sizes,
+            "stride": stride,
                      "nepoch": 1, "seed": seed, "checkpoint": run, **flags}  # fmt: skip
             started = time.time()
             scores = _scores(script, flags)
             minutes = round((time.time() - started) / 60, 1)
             tests = {"test": True, "dataset": "wild", "previous_dir": run}
             more = {other: _scores(script, tests | {"root_path": place}) for other, place in (others or {}).items()}
-        keep = ("mpjpe", "p_mpjpe", "n_mpjpe", "mpjve", "acceleration", "model", "sizes", "parameters", "source", "actions")
+        keep = (
+            "mpjpe",
+            "p_mpjpe",
+            "n_mpjpe",
+            "mpjve",
+            "acceleration",
+            "model",
+            "sizes",
+            "parameters",
+            "source",
+            "actions",
+        )
         row = {key: scores[key] for key in keep}
         row |= {"label": kind.label, "seed": seed, "stride": stride, "steps": -(-len(data) // (stride * BATCH))}
         row |= {"minutes": minutes, "gflops": gflops(build(kind))[0]}
@@ -98,7 +114,11 @@ def _scores(script: Path, flags: dict[str, object]) -> dict:
     """Run an entry script in a process of its own and return its --results. A flag that is True stands alone."""
     with tempfile.TemporaryDirectory() as folder:
         results = Path(folder, "scores.json")
-        words = (text for flag, value in flags.items() for text in ([f"--{flag}"] if value is True else [f"--{flag}", str(value)]))
+        words = (
+            text
+            for flag, value in flags.items()
+            for text in ([f"--{flag}"] if value is True else [f"--{flag}", str(value)])
+        )
         if subprocess.run([sys.executable, str(script), *words, "--results", str(results)]).returncode:
             raise InputError(f"{script.name} failed; see above")
         return json.loads(results.read_text())
@@ -106,14 +126,24 @@ def _scores(script: Path, flags: dict[str, object]) -> dict:
 
 def table(rows: list[dict]) -> str:
     """One line per training."""
-    lines = [f"{'':18} {'parameters':>10} {'GFLOPs':>7} {'steps':>6} {'minutes':>7} {'MPJPE':>7} {'P-MPJPE':>7} {'MPJVE':>6} {'Accel':>6}"]
+    lines = [
+        f"{'':18} {'parameters':>10} {'GFLOPs':>7} {'steps':>6} {'minutes':>7} {'MPJPE':>7} {'P-MPJPE':>7} "
+        f"{'MPJVE':>6} {'Accel':>6}"
+    ]
     for row in rows:
-        numbers = f"{row['parameters']:10,} {row['gflops']:7.3f} {row['steps']:6} {row['minutes']:7.1f} {row['mpjpe']:7.1f}"
-        lines.append(f"{row['label']:18} {numbers} {row['p_mpjpe']:7.1f} {row['mpjve']:6.2f} {row['acceleration']:6.2f}")
+        numbers = (
+            f"{row['parameters']:10,} {row['gflops']:7.3f} {row['steps']:6} {row['minutes']:7.1f} {row['mpjpe']:7.1f}"
+        )
+        lines.append(
+            f"{row['label']:18} {numbers} {row['p_mpjpe']:7.1f} {row['mpjve']:6.2f} {row['acceleration']:6.2f}"
+        )
     return "\n".join(lines)
 
 
 def mean_and_spread(runs: list[dict]) -> dict[str, tuple[float, float]]:
     """Mean and standard deviation over the seeds, by metric; one seed has no spread: nan."""
     values = {metric: [run[metric] for run in runs] for metric in METRICS}
-    return {metric: (statistics.mean(v), statistics.stdev(v) if len(v) > 1 else float("nan")) for metric, v in values.items()}
+    return {
+        metric: (statistics.mean(v), statistics.stdev(v) if len(v) > 1 else float("nan"))
+        for metric, v in values.items()
+    }

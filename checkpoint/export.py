@@ -11,8 +11,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from common.arguments import Parser
-from common.checkpoint import load_weights, read_checkpoint, save_checkpoint
 from common.errors import InputError, exit_on_input_error
+from common.inference.checkpoint import load_weights, read_checkpoint, save_checkpoint
 from model import create_model
 
 

@@ -17,7 +17,9 @@ def boolean(text: str) -> bool:
         raise argparse.ArgumentTypeError(f"{text!r} is neither true nor false (1 nor 0)") from None
 
 
-def number(kind: type, least: float, most: float = math.inf, above: bool = False, finite: bool = True) -> Callable[[str], float]:
+def number(
+    kind: type, least: float, most: float = math.inf, above: bool = False, finite: bool = True
+) -> Callable[[str], float]:
     """A type for numbers between `least` (itself left out if `above`) and `most`; infinity too unless `finite`."""
 
     def parse(text: str) -> float:
@@ -34,7 +36,9 @@ def number(kind: type, least: float, most: float = math.inf, above: bool = False
 
 
 def add_size_flags(group: argparse._ActionsContainer) -> None:
-    """A flag for each size of the registered models; None where it is not given, so that the variant's own number holds."""
+    """A flag for each size of the registered models; None where it is not given, so that the variant's own number
+    holds.
+    """
     from model.flags import size_flags  # here, since programs that only want a Parser load no PyTorch
 
     for size, flag in size_flags().items():
@@ -43,7 +47,9 @@ def add_size_flags(group: argparse._ActionsContainer) -> None:
         try:
             group.add_argument(f"--{size}", type=kind, metavar=flag.metavar, help=flag.help)
         except argparse.ArgumentError:
-            raise InputError(f"a registered model has a size {size!r}, but --{size} is another flag; rename the size") from None
+            raise InputError(
+                f"a registered model has a size {size!r}, but --{size} is another flag; rename the size"
+            ) from None
 
 
 def build_parser(default_model: str, prog: str | None = None) -> Parser:
@@ -57,12 +63,24 @@ def build_parser(default_model: str, prog: str | None = None) -> Parser:
     )
 
     group = models = parser.add_argument_group("model")
-    group.add_argument("--model", help=f"name of a registered model, as `python -m model.complexity` lists them (default: {default_model})")
-    group.add_argument("--n_joints", type=number(int, 1), help="joints of the input; must be those of the data (default: 17)")
-    group.add_argument("--out_joints", type=number(int, 1), help="joints of the output; must be those of the input (default: 17)")
-    group.add_argument("--out_channels", type=number(int, 1), default=3, help="axes of the output; must be 3 (default: 3)")
     group.add_argument(
-        "--out_all", type=boolean, default=True, help="1: train and score all frames of a window; 0: its centre (default: 1)"
+        "--model",
+        help=f"name of a registered model, as `python -m model.complexity` lists them (default: {default_model})",
+    )
+    group.add_argument(
+        "--n_joints", type=number(int, 1), help="joints of the input; must be those of the data (default: 17)"
+    )
+    group.add_argument(
+        "--out_joints", type=number(int, 1), help="joints of the output; must be those of the input (default: 17)"
+    )
+    group.add_argument(
+        "--out_channels", type=number(int, 1), default=3, help="axes of the output; must be 3 (default: 3)"
+    )
+    group.add_argument(
+        "--out_all",
+        type=boolean,
+        default=True,
+        help="1: train and score all frames of a window; 0: its centre (default: 1)",
     )
 
     group = parser.add_argument_group("data")
@@ -70,22 +88,30 @@ def build_parser(default_model: str, prog: str | None = None) -> Parser:
         "--recipe",
         default="published",
         choices=("published", "wild"),
-        help="published: as the paper trains on --dataset; wild: on --motion, seen by cameras and detectors drawn anew, for anyone's "
+        help="published: as the paper trains on --dataset; wild: on --motion, seen by cameras and detectors drawn "
+        "anew, for anyone's "
         "video; other defaults: --dataset wild --batch_size 16 --lr 1e-3 --stride 4 --nepoch 12 (default: published)",
     )
     group.add_argument(
-        "--motion", default="cmu", help="NAME of the world motion file motion_NAME.npz that --recipe wild trains on (default: cmu)"
+        "--motion",
+        default="cmu",
+        help="NAME of the world motion file motion_NAME.npz that --recipe wild trains on (default: cmu)",
     )
     group.add_argument(
         "--without",
         default="",
         metavar="NAMES",
-        help="parts of what --recipe wild draws to leave out, separated by commas; common/wild/options.py names them (default: none)",
+        help="parts of what --recipe wild draws to leave out, separated by commas; common/wild/options.py names them "
+        "(default: none)",
     )
     group.add_argument(
-        "--dataset", default="h36m", help="h36m, wild for wild_test.npz, or NAME for data_NAME.npz in our own format (default: h36m)"
+        "--dataset",
+        default="h36m",
+        help="h36m, wild for wild_test.npz, or NAME for data_NAME.npz in our own format (default: h36m)",
     )
-    group.add_argument("--keypoints", help="which 2D poses (default: cpn_ft_h36m_dbb for h36m, noisy for others; gt is the truth)")
+    group.add_argument(
+        "--keypoints", help="which 2D poses (default: cpn_ft_h36m_dbb for h36m, noisy for others; gt is the truth)"
+    )
     group.add_argument("--root_path", default="./dataset/", help="folder of the data files (default: ./dataset/)")
     group.add_argument("--actions", default="*", help="action names separated by commas, or '*' for all (default: '*')")
     group.add_argument(
@@ -95,25 +121,51 @@ def build_parser(default_model: str, prog: str | None = None) -> Parser:
         help="frames between the windows of training; testing uses 1 for 1, else --frames (default: 243)",
     )
     group.add_argument(
-        "--subset", type=number(float, 0, 1, above=True), default=1.0, help="part of every sequence that is used (default: 1)"
+        "--subset",
+        type=number(float, 0, 1, above=True),
+        default=1.0,
+        help="part of every sequence that is used (default: 1)",
     )
     group.add_argument("--downsample", type=number(int, 1), default=1, help="use every so many frames (default: 1)")
-    group.add_argument("--crop_uv", type=int, default=0, help="0: 2D is normalised by the picture's width; other: pixels (default: 0)")
-    group.add_argument("--data_augmentation", type=boolean, default=True, help="train on every window and its mirror image (default: 1)")
-    group.add_argument("--reverse_augmentation", type=boolean, default=False, help="train on windows played backwards too (default: false)")
+    group.add_argument(
+        "--crop_uv", type=int, default=0, help="0: 2D is normalised by the picture's width; other: pixels (default: 0)"
+    )
+    group.add_argument(
+        "--data_augmentation",
+        type=boolean,
+        default=True,
+        help="train on every window and its mirror image (default: 1)",
+    )
+    group.add_argument(
+        "--reverse_augmentation",
+        type=boolean,
+        default=False,
+        help="train on windows played backwards too (default: false)",
+    )
     group.add_argument(
         "--workers",
         type=number(int, 0),
-        help="loader processes; 0: the run loads by itself, and --recipe wild draws on its CUDA device (default: 8 with an "
+        help="loader processes; 0: the run loads by itself, and --recipe wild draws on its CUDA device (default: 8 "
+        "with an "
         "accelerator; 0 on a CPU, where that is faster)",
     )
 
     group = parser.add_argument_group("training")
     group.add_argument("--train", type=boolean, default=True, help="0: the same as --test (default: 1)")
     group.add_argument("--nepoch", type=number(int, 1), default=160, help="epochs (default: 160)")
-    group.add_argument("--batch_size", type=number(int, 1), default=4, help="windows of a batch, in testing too (default: 4)")
-    group.add_argument("--lr", type=number(float, 0, above=True), default=4e-5, help="learning rate of the first epoch (default: 4e-5)")
-    group.add_argument("-lrd", "--lr_decay", type=number(float, 0, above=True), default=0.99, help="factor after an epoch (default: 0.99)")
+    group.add_argument(
+        "--batch_size", type=number(int, 1), default=4, help="windows of a batch, in testing too (default: 4)"
+    )
+    group.add_argument(
+        "--lr", type=number(float, 0, above=True), default=4e-5, help="learning rate of the first epoch (default: 4e-5)"
+    )
+    group.add_argument(
+        "-lrd",
+        "--lr_decay",
+        type=number(float, 0, above=True),
+        default=0.99,
+        help="factor after an epoch (default: 0.99)",
+    )
     group.add_argument(
         "--lr_decay_large",
         type=number(float, 0, above=True),
@@ -122,9 +174,15 @@ def build_parser(default_model: str, prog: str | None = None) -> Parser:
     )
     group.add_argument("--lr_decay_epoch", type=number(int, 1), default=200, help="see --lr_decay_large (default: 200)")
     group.add_argument(
-        "--seed", type=number(int, 0), help="fixes weights, order and dropout (default: the recipe's: 1126 MixSTE, 1 MHFormer)"
+        "--seed",
+        type=number(int, 0),
+        help="fixes weights, order and dropout (default: the recipe's: 1126 MixSTE, 1 MHFormer)",
     )
-    group.add_argument("--resume", metavar="PATH", help="go on with a run: its folder or last.pt; flags not given are those of that run")
+    group.add_argument(
+        "--resume",
+        metavar="PATH",
+        help="go on with a run: its folder or last.pt; flags not given are those of that run",
+    )
     group.add_argument(
         "--save_every",
         type=number(float, 0),
@@ -135,12 +193,19 @@ def build_parser(default_model: str, prog: str | None = None) -> Parser:
 
     group = parser.add_argument_group("testing")
     group.add_argument("--test", action="store_true", help="test the weights of --previous_dir, do not train")
-    group.add_argument("--test_augmentation", type=boolean, default=True, help="mean of the plain and the mirrored pass (default: true)")
+    group.add_argument(
+        "--test_augmentation",
+        type=boolean,
+        default=True,
+        help="mean of the plain and the mirrored pass (default: true)",
+    )
     group.add_argument("--results", metavar="FILE.json", help="write what was measured to this file")
 
     group = parser.add_argument_group("checkpoints")
     group.add_argument(
-        "--previous_dir", default="", help="checkpoint to test or to start from: a .pth file, or a folder, of which the best is taken"
+        "--previous_dir",
+        default="",
+        help="checkpoint to test or to start from: a .pth file, or a folder, of which the best is taken",
     )
     group.add_argument("--checkpoint", default="", help="folder to write to (default: checkpoint/MMDD_HHMM_SS_FRAMES)")
     group.add_argument(
@@ -149,8 +214,12 @@ def build_parser(default_model: str, prog: str | None = None) -> Parser:
         default=math.inf,
         help="MPJPE (mm) that an epoch must beat to be saved (default: inf)",
     )
-    group.add_argument("--previous_name", default="", help="checkpoint file of --previous_best, which the next better one replaces")
-    group.add_argument("--allow_unexpected", action="store_true", help="ignore names in a checkpoint that the model does not have")
+    group.add_argument(
+        "--previous_name", default="", help="checkpoint file of --previous_best, which the next better one replaces"
+    )
+    group.add_argument(
+        "--allow_unexpected", action="store_true", help="ignore names in a checkpoint that the model does not have"
+    )
 
     group = parser.add_argument_group("machine")
     group.add_argument(
@@ -161,7 +230,10 @@ def build_parser(default_model: str, prog: str | None = None) -> Parser:
     )
     group.add_argument("--gpu", default="0", help="number of the CUDA device (default: 0)")
     group.add_argument(
-        "--precision", default="fp32", choices=("fp32", "tf32", "bf16", "fp16"), help="number format of the model (default: fp32)"
+        "--precision",
+        default="fp32",
+        choices=("fp32", "tf32", "bf16", "fp16"),
+        help="number format of the model (default: fp32)",
     )
     add_size_flags(models)
     return parser

@@ -30,7 +30,9 @@ class Parser(argparse.ArgumentParser):
 
 
 class Terminated(BaseException):
-    """The program was told to end by the signal `number`; raised in the main thread, so that temporary files go on the way out."""
+    """The program was told to end by the signal `number`; raised in the main thread, so that temporary files go on the
+    way out.
+    """
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -41,9 +43,9 @@ def exit_on_input_error(main: Callable[[], object]) -> None:
     """Run `main` as an entry point.
 
     An InputError is printed on stderr and ends the program with exit code 2. Ctrl-C, SIGTERM and SIGHUP end it with one
-    sentence and 128 + the signal's number, after every `finally` and `with` block that is open. If nobody reads standard
-    output any more (`| head`), the program ends without a word, as if by SIGPIPE. A character that standard output cannot encode
-    is shown as an escape sequence.
+    sentence and 128 + the signal's number, after every `finally` and `with` block that is open. If nobody reads
+    standard output any more (`| head`), the program ends without a word, as if by SIGPIPE. A character that standard
+    output cannot encode is shown as an escape sequence.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -56,7 +58,9 @@ def exit_on_input_error(main: Callable[[], object]) -> None:
             print(f"error: {_on_one_line(str(error))}", file=sys.stderr)
             raise SystemExit(2) from None
         except KeyboardInterrupt:
-            atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)  # a second one would meet Python's own clearing up
+            atexit.register(
+                signal.signal, signal.SIGINT, signal.SIG_IGN
+            )  # a second one would meet Python's own clearing up
             print("stopped by Ctrl-C", file=sys.stderr)
             raise SystemExit(128 + signal.SIGINT) from None
         except Terminated as end:
@@ -75,7 +79,9 @@ def exit_on_input_error(main: Callable[[], object]) -> None:
 
 @contextlib.contextmanager
 def _signals_raised() -> Iterator[None]:
-    """Raise Terminated where a signal would end the process on the spot; one that is ignored or handled already stays so."""
+    """Raise Terminated where a signal would end the process on the spot; one that is ignored or handled already stays
+    so.
+    """
     process = os.getpid()
 
     def end(number: int, _: FrameType | None) -> None:
@@ -84,7 +90,9 @@ def _signals_raised() -> Iterator[None]:
         raise Terminated(number)
 
     names = [name for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]  # Windows has no SIGHUP
-    numbers = [number for number in map(signal.Signals.__getitem__, names) if signal.getsignal(number) == signal.SIG_DFL]
+    numbers = [
+        number for number in map(signal.Signals.__getitem__, names) if signal.getsignal(number) == signal.SIG_DFL
+    ]
     for number in numbers:
         signal.signal(number, end)
     try:
@@ -95,12 +103,16 @@ def _signals_raised() -> Iterator[None]:
 
 
 def _on_one_line(text: str) -> str:
-    """The text with everything that does not print, such as a line break in the name of a file, as an escape sequence."""
+    """The text with everything that does not print, such as a line break in the name of a file, as an escape
+    sequence.
+    """
     return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
 
 
 def _write_error(stream: TextIO | None) -> int | None:
-    """The number of the error that a line break meets on its way out, None if it gets there. A stream with an error is dropped."""
+    """The number of the error that a line break meets on its way out, None if it gets there. A stream with an error is
+    dropped.
+    """
     try:
         print(file=stream, flush=True)
     except OSError as error:

@@ -18,22 +18,31 @@ from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
 from common.arguments import build_parser
-from common.checkpoint import BEST, LAST, Checkpoint, load_weights, read_checkpoint, save_checkpoint, shipped_checkpoint
-from common.compute import Compute, OutOfMemory, choose_compute, out_of_memory_named
-from common.datasets import Data, default_keypoints, read_sequences
-from common.engine import Scores, evaluate, train_one_epoch
+from common.data.datasets import Data, default_keypoints, read_sequences
+from common.data.pose_dataset import Batch, BatchOrder, LoaderDied, PoseDataset, loader
+from common.data.world_motion import read_world_motion, split_of
 from common.errors import InputError, exit_on_input_error
+from common.evaluation.evaluate import Scores, evaluate, evaluate_lifting
+from common.evaluation.report import curves, score_table
 from common.files import check_writable, only_run, replacing, sweep, write_text
-from common.lifting import Lifter, evaluate_lifting
-from common.normalise import Normaliser
-from common.pose_dataset import Batch, BatchOrder, LoaderDied, PoseDataset, loader
-from common.recipes import RECIPES, Recipe, cosine, next_learning_rate, prepare, published_mpjpe, running_mean
-from common.report import curves, score_table
-from common.run_file import Progress, Run, random_state, read_run, run_file, write_run
-from common.skeleton import H36M
+from common.geometry.normalise import Normaliser
+from common.geometry.skeleton import H36M
+from common.inference.checkpoint import (
+    BEST,
+    LAST,
+    Checkpoint,
+    load_weights,
+    read_checkpoint,
+    save_checkpoint,
+    shipped_checkpoint,
+)
+from common.inference.compute import Compute, OutOfMemory, choose_compute, out_of_memory_named
+from common.inference.lifting import Lifter
+from common.training.engine import train_one_epoch
+from common.training.recipes import RECIPES, Recipe, cosine, next_learning_rate, prepare, published_mpjpe, running_mean
+from common.training.run_file import Progress, Run, random_state, read_run, run_file, write_run
 from common.wild import Wild, WildDataset
 from common.wild.dataset import WildBatch
-from common.world_motion import read_world_motion, split_of
 from model import PoseTransformer, create_model, model_sizes
 from model.complexity import count_parameters, gflops
 from model.flags import size_flags
@@ -63,7 +72,9 @@ def _run(recipe: Recipe, default_model: str, argv: list[str] | None, held: conte
     args, resumed = parser.parse_args(argv), None
     if args.resume:
         if args.test or not args.train:
-            raise InputError("--resume goes on with training; to test its weights, give --test and --previous_dir with its folder")
+            raise InputError(
+                "--resume goes on with training; to test its weights, give --test and --previous_dir with its folder"
+            )
         if run_file(args.resume).is_file():
             held.enter_context(only_run(run_file(args.resume).parent))
         resumed = read_run(args.resume, parser)
@@ -83,7 +94,10 @@ def _run(recipe: Recipe, default_model: str, argv: list[str] | None, held: conte
         check_writable(args.results)
         sweep(Path(args.results).parent, Path(args.results).name)
     if args.previous_name and not resumed and not Path(args.previous_name).is_file():
-        raise InputError(f"--previous_name is {args.previous_name}, which is no file; give the best checkpoint so far, or leave it out")
+        raise InputError(
+            f"--previous_name is {args.previous_name}, which is no file; give the best checkpoint so far, or leave it "
+            "out"
+        )
     wild = args.dataset == "wild" or recipe.normaliser is not None
     if args.test and not args.previous_dir and wild:
         args.previous_dir = str(shipped_checkpoint(args.model or default_model))
@@ -104,18 +118,26 @@ def _run(recipe: Recipe, default_model: str, argv: list[str] | None, held: conte
     print(f"model: {model.name} {model.sizes}")
     print(f"parameters: {count_parameters(model):,}, GFLOPs: {paper:.2f} (with products {products:.2f})")
     print(f"device: {compute.device}, {compute.precision}")
-    folder = resumed.folder if resumed else Path(args.checkpoint or f"checkpoint/{time.strftime('%m%d_%H%M_%S')}_{model.frames}")
+    folder = (
+        resumed.folder
+        if resumed
+        else Path(args.checkpoint or f"checkpoint/{time.strftime('%m%d_%H%M_%S')}_{model.frames}")
+    )
     if not args.test and not resumed:
         held.enter_context(only_run(folder))
         if (folder / LAST).exists():
-            raise InputError(f"{folder / LAST}: a run is there already; give --resume {folder} to go on, or another --checkpoint")
+            raise InputError(
+                f"{folder / LAST}: a run is there already; give --resume {folder} to go on, or another --checkpoint"
+            )
 
     test_data = _read(args, "test", model)
     normaliser = _normaliser(args, recipe, model, checkpoint, test_data)
     test_set = None
     if args.dataset == "wild" or normaliser.per_window:
         if args.subset != 1 or args.downsample != 1:
-            raise InputError("--subset and --downsample are not for a test on whole clips (--dataset wild, or in-the-wild weights)")
+            raise InputError(
+                "--subset and --downsample are not for a test on whole clips (--dataset wild, or in-the-wild weights)"
+            )
     else:
         test_set = _dataset(args, test_data, model, normaliser, 1 if args.stride == 1 else model.frames)
     job = _Job(args, recipe, compute, model, normaliser, test_data, test_set)
@@ -129,7 +151,9 @@ def _run(recipe: Recipe, default_model: str, argv: list[str] | None, held: conte
             assert checkpoint is not None  # nothing else has brought such a normaliser
             raise InputError(f"{checkpoint.path}: in-the-wild weights are trained further with --recipe wild; add it")
         data = _read(args, "train", model)
-        train_set = _dataset(args, data, model, normaliser, args.stride, args.data_augmentation, args.reverse_augmentation)
+        train_set = _dataset(
+            args, data, model, normaliser, args.stride, args.data_augmentation, args.reverse_augmentation
+        )
         job.train(train_set, folder, resumed)
 
 
@@ -171,7 +195,9 @@ class _Job:
         order = BatchOrder(len(self.test_set), args.batch_size)
         batches = self.until_signal(loader(self.test_set, order, args.workers, self.compute.device))
         bar = progress(batches, total=len(order), unit="batch")
-        return evaluate(model, self.test_set, bar, self.compute, flip_test=args.test_augmentation, centre_only=self.centre_only)
+        return evaluate(
+            model, self.test_set, bar, self.compute, flip_test=args.test_augmentation, centre_only=self.centre_only
+        )
 
     def finish(self, scores: Scores, **more: object) -> None:
         """Print the table and write --results."""
@@ -184,7 +210,9 @@ class _Job:
         print(score_table(scores, f"{model.name} on {args.dataset}, 2D {args.keypoints}\ndata: {source}", paper))
         if args.results:
             sizes = {"model": model.name, "sizes": model.sizes, "parameters": count_parameters(model)}
-            write_text(args.results, json.dumps({**scores.as_dict(), **sizes, "source": source, **more}, indent=1) + "\n")
+            write_text(
+                args.results, json.dumps({**scores.as_dict(), **sizes, "source": source, **more}, indent=1) + "\n"
+            )
 
     def until_signal(self, batches: Iterable) -> Iterator:
         """Pass batches, or clips, on until a signal has come."""
@@ -197,13 +225,17 @@ class _Job:
 
     @contextlib.contextmanager
     def signals_noted(self) -> Iterator[None]:
-        """Signals that would end the process wait until the batch or the save that is under way is done, however many come."""
+        """Signals that would end the process wait until the batch or the save that is under way is done, however many
+        come.
+        """
 
         def note(number: int, _: object) -> None:
             self.signal = number
 
         numbers = [signal.SIGINT, signal.SIGTERM]
-        if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # not on Windows, not under nohup
+        if (
+            hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN
+        ):  # not on Windows, not under nohup
             numbers.append(signal.SIGHUP)
         previous = {number: signal.signal(number, note) for number in numbers}
         try:
@@ -219,7 +251,9 @@ class _Job:
 
     @contextlib.contextmanager
     def saved_if_broken_off(self, folder: Path, progress: Progress, save: Callable[[], None]) -> Iterator[None]:
-        """Save the run as it was after the last whole step where a signal, a loader process or want of memory ends the block early."""
+        """Save the run as it was after the last whole step where a signal, a loader process or want of memory ends the
+        block early.
+        """
         try:
             with out_of_memory_named():
                 yield
@@ -231,10 +265,14 @@ class _Job:
             save()
             if isinstance(end, Stopped):
                 raise
-            raise InputError(f"{end}; stopped in epoch {progress.epoch}, step {progress.step}, go on with --resume {folder}") from end
+            raise InputError(
+                f"{end}; stopped in epoch {progress.epoch}, step {progress.step}, go on with --resume {folder}"
+            ) from end
 
     def train(self, train_set: PoseDataset | WildDataset, folder: Path, resumed: Run | None) -> None:
-        """Train for --nepoch epochs, test after each, keep the best and the last; end with the table of the best epoch."""
+        """Train for --nepoch epochs, test after each, keep the best and the last; end with the table of the best
+        epoch.
+        """
         args = self.args
         optimizer = self.recipe.optimizer(self.model.parameter_groups(), args.lr)
         if self.recipe.ema is not None:
@@ -258,7 +296,18 @@ class _Job:
 
         def save() -> None:
             nonlocal saved
-            write_run(folder, self.model, self.normaliser, optimizer, scaler, self.mean, progress, args, self.recipe, self.random)
+            write_run(
+                folder,
+                self.model,
+                self.normaliser,
+                optimizer,
+                scaler,
+                self.mean,
+                progress,
+                args,
+                self.recipe,
+                self.random,
+            )
             saved = time.monotonic()
 
         def autosave() -> None:
@@ -286,16 +335,22 @@ class _Job:
                         Path(replaced).unlink(missing_ok=True)  # only now: until here last.pt names it
                 best = best or self.older_best(folder, progress)
             except Stopped:
-                print(f"stopped by signal {self.signal} in epoch {progress.epoch}, step {progress.step}; go on with --resume {folder}")
+                print(
+                    f"stopped by signal {self.signal} in epoch {progress.epoch}, step {progress.step}; go on with "
+                    f"--resume {folder}"
+                )
                 raise SystemExit(128 + self.signal) from None
         print(f"best: {progress.best_name}")
         self.finish(best[0], epoch=best[1], checkpoint=progress.best_name)
 
     def older_best(self, folder: Path, progress: Progress) -> tuple[Scores, int | None]:
-        """The scores of what was the best before this call, and its epoch, None where the file's name does not say it."""
+        """The scores of what was the best before this call, and its epoch, None where the file's name does not
+        say it.
+        """
         if not progress.best_name or not Path(progress.best_name).exists():
             raise InputError(
-                f"{folder}: no epoch was better than {progress.best:.2f} mm, so that there is nothing to show; see --previous_best"
+                f"{folder}: no epoch was better than {progress.best:.2f} mm, so that there is nothing to show; see "
+                "--previous_best"
             )
         load_weights(self.result, read_checkpoint(progress.best_name))
         match = BEST.fullmatch(Path(progress.best_name).name)
@@ -322,13 +377,20 @@ class _Job:
             batches = loader(train_set, order, args.workers, self.compute.device)
         batches = self.until_signal(batches)
         with tqdm(
-            total=len(order) + progress.step, initial=progress.step, desc=f"epoch {progress.epoch}", unit="batch", disable=None, leave=False
+            total=len(order) + progress.step,
+            initial=progress.step,
+            desc=f"epoch {progress.epoch}",
+            unit="batch",
+            disable=None,
+            leave=False,
         ) as bar:
             started, frames = time.monotonic(), 0
 
             def before_step() -> None:
                 if recipe.warm_up is not None:
-                    progress.lr = args.lr * cosine((progress.epoch - 1) * steps + progress.step, args.nepoch * steps, recipe.warm_up)
+                    progress.lr = args.lr * cosine(
+                        (progress.epoch - 1) * steps + progress.step, args.nepoch * steps, recipe.warm_up
+                    )
                 for group in optimizer.param_groups:
                     group["lr"] = progress.lr
 
@@ -341,15 +403,29 @@ class _Job:
                 progress.windows += windows
                 frames += windows * self.model.frames
                 bar.set_postfix_str(
-                    f"loss {progress.loss / progress.windows:.4f}, {frames / (time.monotonic() - started):.0f} frames/s", refresh=False
+                    f"loss {progress.loss / progress.windows:.4f}, {frames / (time.monotonic() - started):.0f} "
+                    "frames/s",
+                    refresh=False,
                 )
                 bar.update()
                 self.remember()
                 autosave()
 
-            train_one_epoch(self.model, batches, self.recipe, optimizer, self.compute, scaler, not args.out_all, after_step, before_step)
+            train_one_epoch(
+                self.model,
+                batches,
+                self.recipe,
+                optimizer,
+                self.compute,
+                scaler,
+                not args.out_all,
+                after_step,
+                before_step,
+            )
         if frames:
-            print(f"epoch {progress.epoch}: trained at {frames / (time.monotonic() - started):.0f} frames/s", flush=True)
+            print(
+                f"epoch {progress.epoch}: trained at {frames / (time.monotonic() - started):.0f} frames/s", flush=True
+            )
 
     def end_epoch(self, folder: Path, scores: Scores, progress: Progress) -> bool:
         """Log the epoch; save the weights if they are strictly better than all before. Returns whether they were."""
@@ -392,7 +468,9 @@ def _remove_superseded(folder: Path, progress: Progress) -> None:
         (folder / name).unlink(missing_ok=True)
 
 
-def build_model(args: Namespace, default_model: str, checkpoint: Checkpoint | None, in_channels: int | None = None) -> PoseTransformer:
+def build_model(
+    args: Namespace, default_model: str, checkpoint: Checkpoint | None, in_channels: int | None = None
+) -> PoseTransformer:
     """The model that the flags name; what they leave open comes from the checkpoint, then from the variant itself.
 
     in_channels: in place of the variant's own, for a model that starts afresh.
@@ -408,15 +486,21 @@ def build_model(args: Namespace, default_model: str, checkpoint: Checkpoint | No
     if checkpoint and checkpoint.name and checkpoint.sizes is not None:
         family = name.split(".")[0]
         if checkpoint.name.split(".")[0] != family:
-            raise InputError(f"{checkpoint.path}: holds {checkpoint.name}, not {name}; leave out --model or give another checkpoint")
+            raise InputError(
+                f"{checkpoint.path}: holds {checkpoint.name}, not {name}; leave out --model or give another checkpoint"
+            )
         # Weights of another plan on the same backbone go on with this one's, if the learned parts are the same.
         replaced = (*PLAN, *SINGLE) if checkpoint.name != name else SINGLE if "prune" in given else ()
-        given = {size: value for size, value in checkpoint.sizes.items() if size in known and size not in replaced} | given
+        given = {
+            size: value for size, value in checkpoint.sizes.items() if size in known and size not in replaced
+        } | given
     model = create_model(name, **given)
     if args.n_joints not in (None, model.joints):
         raise InputError(f"--n_joints is {args.n_joints}, but {name} is for {model.joints} joints; leave it out")
     if args.out_joints not in (None, model.joints):
-        raise InputError(f"--out_joints is {args.out_joints}, but the input has {model.joints} joints; they must be the same")
+        raise InputError(
+            f"--out_joints is {args.out_joints}, but the input has {model.joints} joints; they must be the same"
+        )
     if in_channels not in (None, model.in_channels) and checkpoint is None:
         raise InputError(
             f"--recipe {args.recipe} gives {in_channels} numbers for a joint, but {name} takes {model.in_channels}; "
@@ -425,20 +509,31 @@ def build_model(args: Namespace, default_model: str, checkpoint: Checkpoint | No
     return model
 
 
-def _normaliser(args: Namespace, recipe: Recipe, model: PoseTransformer, checkpoint: Checkpoint | None, data: Data) -> Normaliser:
+def _normaliser(
+    args: Namespace, recipe: Recipe, model: PoseTransformer, checkpoint: Checkpoint | None, data: Data
+) -> Normaliser:
     """That of the checkpoint, of the recipe, or what --crop_uv says."""
-    own = Normaliser("pixels" if args.crop_uv else "picture", model.in_channels, data.sequences[0].fps / args.downsample)
+    own = Normaliser(
+        "pixels" if args.crop_uv else "picture", model.in_channels, data.sequences[0].fps / args.downsample
+    )
     normaliser = (checkpoint and checkpoint.normaliser) or recipe.normaliser or own
     if normaliser.kind != own.kind and (args.crop_uv or not normaliser.per_window):
         where = checkpoint.path if checkpoint else f"--recipe {recipe.name}"
-        raise InputError(f"{where}: wants 2D in {normaliser.kind} units, but --crop_uv is {args.crop_uv}; leave it out or change it")
+        raise InputError(
+            f"{where}: wants 2D in {normaliser.kind} units, but --crop_uv is {args.crop_uv}; leave it out or change it"
+        )
     if recipe.normaliser and normaliser != recipe.normaliser and not args.test:
         assert checkpoint is not None  # else it would be the recipe's own
-        raise InputError(f"{checkpoint.path}: its weights read 2D otherwise than --recipe {recipe.name} gives it; leave one of both out")
+        raise InputError(
+            f"{checkpoint.path}: its weights read 2D otherwise than --recipe {recipe.name} gives it; leave one of both "
+            "out"
+        )
     return normaliser if normaliser.per_window else own
 
 
-def _wild_dataset(args: Namespace, test_data: Data, model: PoseTransformer, normaliser: Normaliser, device: torch.device) -> WildDataset:
+def _wild_dataset(
+    args: Namespace, test_data: Data, model: PoseTransformer, normaliser: Normaliser, device: torch.device
+) -> WildDataset:
     if model.joints != H36M.joints:
         raise InputError(f"--recipe wild is for {H36M.joints} joints, but the model has {model.joints}; see --n_joints")
     path = Path(args.root_path) / f"motion_{args.motion}.npz"
@@ -447,12 +542,14 @@ def _wild_dataset(args: Namespace, test_data: Data, model: PoseTransformer, norm
         test_data = read_sequences(args.dataset, args.root_path, args.keypoints, "test")
     both = sorted({clip.subject for clip in clips} & {sequence.subject for sequence in test_data.sequences})
     if both:
-        raise InputError(f"{path}: subject {', '.join(both)} would be trained on and is in the test set of --dataset {args.dataset}")
+        raise InputError(
+            f"{path}: subject {', '.join(both)} would be trained on and is in the test set of --dataset {args.dataset}"
+        )
     kept = sorted({clip.name for clip in clips if split_of(clip.name, clip.subject) == "test"})
     if kept:
         raise InputError(
             f"{path}: clip {kept[0]} would be trained on, but its person or collection is kept for testing "
-            "(HELD_OUT in common/world_motion.py); give it the split test, or people of your own other names"
+            "(HELD_OUT in common/data/world_motion.py); give it the split test, or people of your own other names"
         )
     print(f"training motion: {len(clips)} clips, {sum(map(len, clips)) / fps / 60:.1f} minutes. {source}")
     wild = Wild().without(name for name in args.without.split(",") if name)
@@ -464,12 +561,15 @@ def _read(args: Namespace, split: str, model: PoseTransformer) -> Data:
     data = read_sequences(args.dataset, args.root_path, args.keypoints, split, args.actions)
     if data.skeleton.joints != model.joints:
         raise InputError(
-            f"--keypoints {args.keypoints} have {data.skeleton.joints} joints, but the model has {model.joints}; see --n_joints"
+            f"--keypoints {args.keypoints} have {data.skeleton.joints} joints, but the model has {model.joints}; see "
+            "--n_joints"
         )
     return data
 
 
-def _dataset(args: Namespace, data: Data, model: PoseTransformer, normaliser: Normaliser, stride: int, *augment: bool) -> PoseDataset:
+def _dataset(
+    args: Namespace, data: Data, model: PoseTransformer, normaliser: Normaliser, stride: int, *augment: bool
+) -> PoseDataset:
     flipped, reversed_ = augment or (False, False)
     return PoseDataset(
         data.sequences, data.skeleton, normaliser, model.frames, stride,
@@ -480,4 +580,6 @@ def _dataset(args: Namespace, data: Data, model: PoseTransformer, normaliser: No
 def _check_resumed(args: Namespace, saved: dict, free: set[str]) -> None:
     for key, value in vars(args).items():
         if key not in free and value != saved.get(key, value):
-            raise InputError(f"--{key} is {value}, but the run to resume has {saved[key]}; leave the flag out or start a new run")
+            raise InputError(
+                f"--{key} is {value}, but the run to resume has {saved[key]}; leave the flag out or start a new run"
+            )

@@ -1,8 +1,10 @@
-"""Files: written so that nothing that existed is lost, and that what a killed process leaves goes at the next start; fit to be read.
+"""Files: written so that nothing that existed is lost, and that what a killed process leaves goes at the next start;
+fit to be read.
 
-A file is written under its own name in a temporary folder beside its place, and then renamed. That folder, and the folder of a
-run that is under way, are locked; the system takes a lock back when its process ends, however it ends. Where a system or a file
-system has no such locks, everything works but for this: nothing is swept, and two runs in one folder are not noticed.
+A file is written under its own name in a temporary folder beside its place, and then renamed. That folder, and the
+folder of a run that is under way, are locked; the system takes a lock back when its process ends, however it ends.
+Where a system or a file system has no such locks, everything works but for this: nothing is swept, and two runs in one
+folder are not noticed.
 """
 
 from __future__ import annotations
@@ -36,7 +38,9 @@ _locks: set[int] = set()
 
 
 def _let_go() -> None:
-    """Close in a forked process what it inherited: a loader process that outlives a killed run must not keep its lock."""
+    """Close in a forked process what it inherited: a loader process that outlives a killed run must not keep its
+    lock.
+    """
     for handle in _locks:
         os.close(handle)
     _locks.clear()
@@ -50,8 +54,8 @@ if hasattr(os, "register_at_fork"):
 def replacing(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path of the same name; when the block ends without an error, that file is moved to `path`.
 
-    Missing parent folders are made. Raises InputError where the folder cannot be written or the disk is full; an error of the
-    block that is about something else, such as a file that it reads, passes through.
+    Missing parent folders are made. Raises InputError where the folder cannot be written or the disk is full; an error
+    of the block that is about something else, such as a file that it reads, passes through.
     """
     path, other = Path(path), None
     try:
@@ -127,20 +131,25 @@ def sweep(folder: str | Path, name: str | None = None) -> None:
 
 @contextlib.contextmanager
 def only_run(folder: str | Path) -> Iterator[None]:
-    """Keep `folder`, which is made where it is missing, for this process until the block ends, and sweep it. A folder that was
-    made for nothing goes again.
+    """Keep `folder`, which is made where it is missing, for this process until the block ends, and sweep it. A folder
+    that was made for nothing goes again.
 
-    Raises InputError where another process has it, it cannot be written, or it holds a file of the lock's name that is none.
+    Raises InputError where another process has it, it cannot be written, or it holds a file of the lock's name that is
+    none.
     """
     path = Path(folder) / RUN_LOCK
     handle, made = None, not os.path.exists(folder)
     if os.path.lexists(path) and not re.fullmatch(r"(a )?process( \d+ on .*)?", _owner(path)):
-        raise InputError(f"{path}: is not the lock that this program keeps there; give another folder, or move that file away")
+        raise InputError(
+            f"{path}: is not the lock that this program keeps there; give another folder, or move that file away"
+        )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle = _lock_file(path)
     except BlockingIOError:
-        raise InputError(f"{folder}: another run is under way here ({_owner(path)}); wait until it ends, or give another folder") from None
+        raise InputError(
+            f"{folder}: another run is under way here ({_owner(path)}); wait until it ends, or give another folder"
+        ) from None
     except OSError as error:
         raise _unwritable(path, error) from error
     try:
@@ -208,8 +217,9 @@ def _owner(path: Path) -> str:
 
 
 def _lock(path: Path, flags: int) -> int:
-    """Open and lock a file or folder -> the open file. Raises BlockingIOError where another has it, OSError where that is
-    not to be had."""
+    """Open and lock a file or folder -> the open file. Raises BlockingIOError where another has it, OSError where that
+    is not to be had.
+    """
     if fcntl is None:
         raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))
     handle = os.open(path, flags)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from common.data.schema import shown
 from common.errors import InputError
-from common.schema import shown
 from dataset.mocap import chain, read_numbers, read_text
 
 INCH = 0.0254
@@ -22,8 +22,9 @@ ASF_TRUNK = ("lowerback", "upperback", "lowerneck", "upperneck", "head")
 
 @dataclass(frozen=True)
 class Bone:
-    """A bone of an ASF skeleton: its vector in the rest pose (metres, world axes), its own axes as a rotation (3, 3), its
-    parent's name, and the rotation axes ("x", "y", "z") that an AMC file gives angles for, first applied first."""
+    """A bone of an ASF skeleton: its vector in the rest pose (metres, world axes), its own axes as a rotation (3, 3),
+    its parent's name, and the rotation axes ("x", "y", "z") that an AMC file gives angles for, first applied first.
+    """
 
     parent: str
     vector: np.ndarray
@@ -33,8 +34,9 @@ class Bone:
 
 @dataclass(frozen=True)
 class AsfSkeleton:
-    """The bones of an ASF file, parents first; metres per unit of length; the root's channels ("TX" ... "RZ") in the file's
-    order, and its rotation axes, first applied first."""
+    """The bones of an ASF file, parents first; metres per unit of length; the root's channels ("TX" ... "RZ") in the
+    file's order, and its rotation axes, first applied first.
+    """
 
     bones: dict[str, Bone]
     unit: float
@@ -53,7 +55,10 @@ def read_asf(path: str | Path) -> AsfSkeleton:
     root = {words[0]: words[1:] for words in sections["root"]}
     channels = tuple(word.upper() for word in root.get("order", ()))
     if sorted(channels) != ["RX", "RY", "RZ", "TX", "TY", "TZ"]:
-        raise InputError(f"{path}: root order is {shown(' '.join(channels))}, not TX TY TZ RX RY RZ in some order; download the file again")
+        raise InputError(
+            f"{path}: root order is {shown(' '.join(channels))}, not TX TY TZ RX RY RZ in some order; download the "
+            "file again"
+        )
     for field in ("position", "orientation"):
         if np.any(read_numbers(path, f"root {field}", root.get(field, ()), 3)):
             raise InputError(f"{path}: root {field} is not 0 0 0, which no CMU skeleton has; leave this subject out")
@@ -61,10 +66,15 @@ def read_asf(path: str | Path) -> AsfSkeleton:
     bones: dict[str, Bone] = {}
     for parent, *children in sections["hierarchy"]:
         if children and parent != "root" and parent not in bones:
-            raise InputError(f"{path}: hierarchy names the children of {shown(parent)} before that bone itself; download the file again")
+            raise InputError(
+                f"{path}: hierarchy names the children of {shown(parent)} before that bone itself; download the file "
+                "again"
+            )
         for name in children:
             if name not in described or name in bones:
-                raise InputError(f"{path}: hierarchy names bone {shown(name)}, not exactly once in bonedata; download the file again")
+                raise InputError(
+                    f"{path}: hierarchy names bone {shown(name)}, not exactly once in bonedata; download the file again"
+                )
             bones[name] = Bone(parent, *described[name])
     missing = [name for name in (*ASF_LIMBS.values(), *ASF_TRUNK) if name not in bones]
     if missing:
@@ -73,22 +83,29 @@ def read_asf(path: str | Path) -> AsfSkeleton:
 
 
 def read_amc(path: str | Path, skeleton: AsfSkeleton) -> dict[str, np.ndarray]:
-    """Read the motion (.amc) of an ASF skeleton: bone -> (T, its degrees of freedom), as in the file (degrees; root in units).
+    """Read the motion (.amc) of an ASF skeleton: bone -> (T, its degrees of freedom), as in the file (degrees; root in
+    units).
 
     Raises InputError where a frame lacks a bone or holds one that does not fit the skeleton.
     """
     path = Path(path)
-    width = {name: len(bone.dof) for name, bone in skeleton.bones.items() if bone.dof} | {"root": len(skeleton.root_channels)}
+    width = {name: len(bone.dof) for name, bone in skeleton.bones.items() if bone.dof} | {
+        "root": len(skeleton.root_channels)
+    }
     frames: list[dict[str, list[str]]] = []
     for row, line in enumerate(read_text(path).splitlines(), 1):
         words = line.split()
         if not words or words[0][0] in "#:":
             if words and words[0].upper() == ":RADIANS":
-                raise InputError(f"{path}: line {row}: angles in radians are not supported; convert the file to :DEGREES")
+                raise InputError(
+                    f"{path}: line {row}: angles in radians are not supported; convert the file to :DEGREES"
+                )
         elif len(words) == 1 and words[0].isdigit():
             frames.append({})
         elif not frames or len(words) - 1 != width.get(words[0]):
-            raise InputError(f"{path}: line {row}: {shown(line.strip(), 40)} does not fit the skeleton; download .amc and .asf again")
+            raise InputError(
+                f"{path}: line {row}: {shown(line.strip(), 40)} does not fit the skeleton; download .amc and .asf again"
+            )
         else:
             frames[-1][words[0]] = words[1:]
     if not frames:
@@ -96,7 +113,9 @@ def read_amc(path: str | Path, skeleton: AsfSkeleton) -> dict[str, np.ndarray]:
     for row, frame in enumerate(frames, 1):
         missing = width.keys() - frame.keys()
         if missing:
-            raise InputError(f"{path}: frame {row} lacks {shown(min(missing))}, the file is cut short or damaged; download it again")
+            raise InputError(
+                f"{path}: frame {row} lacks {shown(min(missing))}, the file is cut short or damaged; download it again"
+            )
     return {name: read_numbers(path, name, [frame[name] for frame in frames]) for name in width}
 
 
@@ -149,7 +168,9 @@ def _asf_sections(path: Path) -> dict[str, list[list[str]]]:
             lines.append(words)
     for name in ("units", "root", "bonedata", "hierarchy"):
         if name not in sections:
-            raise InputError(f"{path}: section :{name} is missing, the file is cut short or no ASF skeleton; download it again")
+            raise InputError(
+                f"{path}: section :{name} is missing, the file is cut short or no ASF skeleton; download it again"
+            )
     sections["hierarchy"] = [words for words in sections["hierarchy"] if words not in (["begin"], ["end"])]
     return sections
 
@@ -166,7 +187,9 @@ def _asf_units(path: Path, sections: dict[str, list[list[str]]]) -> tuple[float,
     return INCH / length, 1.0 if angle == ["deg"] else 180 / np.pi
 
 
-def _asf_bones(path: Path, lines: list[list[str]], unit: float, degree: float) -> dict[str, tuple[np.ndarray, np.ndarray, str]]:
+def _asf_bones(
+    path: Path, lines: list[list[str]], unit: float, degree: float
+) -> dict[str, tuple[np.ndarray, np.ndarray, str]]:
     """name -> (vector, axes, dof) of every begin ... end block."""
     bones = {}
     block: dict[str, list[str]] = {}
@@ -184,8 +207,12 @@ def _asf_bones(path: Path, lines: list[list[str]], unit: float, degree: float) -
             order = _axes(path, f"bone {shown(name)}, axis", "".join(axis[3:]))
             dof = [word.lower() for word in block.get("dof", [])]
             if not set(dof) <= {"rx", "ry", "rz"}:
-                raise InputError(f"{path}: bone {shown(name)}, dof {shown(' '.join(dof))} has more than rx, ry, rz; leave this subject out")
-            # The three numbers are about x, y and z; the order says which of them is applied first, so it is the last factor.
+                raise InputError(
+                    f"{path}: bone {shown(name)}, dof {shown(' '.join(dof))} has more than rx, ry, rz; leave this "
+                    "subject out"
+                )
+            # The three numbers are about x, y and z; the order says which of them is applied first, so it is the last
+            # factor.
             axes = chain(order[::-1], angles[["xyz".index(a) for a in order[::-1]]])  # (3, 3)
             bones[name] = (direction * length * unit, axes, "".join(word[1] for word in dof))
     return bones

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from common.data.schema import shown
 from common.errors import InputError
-from common.schema import shown
 from dataset.mocap import chain, read_numbers, read_text
 
 _MOTION = re.compile(r"\sMOTION\s+Frames\s*:\s*(\S+)\s+Frame\s*Time\s*:\s*(\S+)", re.IGNORECASE)
@@ -39,11 +39,15 @@ def read_bvh_file(path: str | Path) -> tuple[list[BvhJoint], np.ndarray, float]:
     motion = _MOTION.search(text)
     words = text[: motion.start()].replace("{", " { ").replace("}", " } ").split() if motion else []
     if motion is None or not words or words[0].upper() != "HIERARCHY":
-        raise InputError(f"{path}: is no whole BVH file, of HIERARCHY, MOTION, Frames: and Frame Time:; download it again")
+        raise InputError(
+            f"{path}: is no whole BVH file, of HIERARCHY, MOTION, Frames: and Frame Time:; download it again"
+        )
     joints = _bvh_joints(path, words[1:])
     count, seconds = read_numbers(path, "Frames and Frame Time", motion.groups())
     if not 0.0005 <= seconds <= 1:
-        raise InputError(f"{path}: Frame Time is {seconds:g} seconds, which is no frame rate of a motion capture; correct it")
+        raise InputError(
+            f"{path}: Frame Time is {seconds:g} seconds, which is no frame rate of a motion capture; correct it"
+        )
     values = read_numbers(path, "MOTION", text[motion.end() :].split())
     width = sum(len(joint.channels) for joint in joints)
     if not width:
@@ -102,7 +106,9 @@ def _bvh_joints(path: Path, words: Sequence[str]) -> list[BvhJoint]:
                 open_joints.append(-1)
                 continue
             if (word == "ROOT") != (not joints):
-                raise InputError(f"{path}: HIERARCHY has more than one ROOT, or none at its beginning; give a file of one skeleton")
+                raise InputError(
+                    f"{path}: HIERARCHY has more than one ROOT, or none at its beginning; give a file of one skeleton"
+                )
             joints.append(BvhJoint(name, open_joints[-1] if open_joints else -1, offset, channels))
             open_joints.append(len(joints) - 1)
         elif word == "}" and open_joints:
@@ -116,7 +122,9 @@ def _bvh_joints(path: Path, words: Sequence[str]) -> list[BvhJoint]:
     return joints
 
 
-def _offset_and_channels(path: Path, name: str, words: Sequence[str], i: int) -> tuple[np.ndarray, tuple[tuple[str, str], ...], int]:
+def _offset_and_channels(
+    path: Path, name: str, words: Sequence[str], i: int
+) -> tuple[np.ndarray, tuple[tuple[str, str], ...], int]:
     """What stands behind the brace of a joint, from word i on -> offset, channels, and the word after them."""
     offset: np.ndarray | None = None
     channels: tuple[tuple[str, str], ...] = ()
@@ -126,9 +134,16 @@ def _offset_and_channels(path: Path, name: str, words: Sequence[str], i: int) ->
             i += 4
         else:
             count = int(words[i + 1]) if re.fullmatch("[0-9]", words[i + 1]) else -1
-            channels = tuple((channel[1:].lower(), channel[:1].lower()) for channel in words[i + 2 : i + 2 + max(count, 0)])
-            if len(channels) != count or not all(kind in ("position", "rotation") and axis in "xyz" for kind, axis in channels):
-                raise InputError(f"{path}: joint {name}, CHANNELS is not a count and names Xposition ... Zrotation; download it again")
+            channels = tuple(
+                (channel[1:].lower(), channel[:1].lower()) for channel in words[i + 2 : i + 2 + max(count, 0)]
+            )
+            if len(channels) != count or not all(
+                kind in ("position", "rotation") and axis in "xyz" for kind, axis in channels
+            ):
+                raise InputError(
+                    f"{path}: joint {name}, CHANNELS is not a count and names Xposition ... Zrotation; download it "
+                    "again"
+                )
             i += 2 + count
     if offset is None:
         raise InputError(f"{path}: joint {name} has no OFFSET, the file is cut short or damaged; download it again")

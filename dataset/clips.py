@@ -9,17 +9,21 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from common.data.npz import open_npz
+from common.data.schema import FLOAT, MOST_METRES, NUMBER, TEXT, WHOLE, Field
 from common.errors import InputError
-from common.npz import open_npz
-from common.schema import FLOAT, MOST_METRES, NUMBER, TEXT, WHOLE, Field
-from common.skeleton import body_height
+from common.geometry.skeleton import body_height
 from dataset.asf_amc import read_asf_amc
 from dataset.mocap import resample
 from dataset.rigs import BVH_UNIT, read_bvh
 
-CREDIT = "the data used in this project was obtained from mocap.cs.cmu.edu; the database was created with funding from NSF EIA-0196217."
+CREDIT = (
+    "the data used in this project was obtained from mocap.cs.cmu.edu; the database was created with funding from "
+    "NSF EIA-0196217."
+)
 ACTIONS = {
-    "01": "Playground", "02": "Various", "03": "Uneven terrain", "05": "Dance", "06": "Basketball", "07": "Walk", "08": "Walk",
+    "01": "Playground", "02": "Various", "03": "Uneven terrain", "05": "Dance", "06": "Basketball", "07": "Walk",
+    "08": "Walk",
     "09": "Run", "10": "Soccer", "11": "Soccer", "12": "Tai chi", "13": "Everyday", "14": "Everyday",
 }  # fmt: skip
 """What CMU's people do."""
@@ -30,7 +34,9 @@ SHORTEST = 25  # frames
 FASTEST = 14.0
 """No joint of a person moves faster against the hips, nor the hips themselves, metres per second."""
 SETTLING, RINGING = 4, 2
-"""So many frames at 50 Hz does resampling blend a T-pose, or a jump, into what comes after it, and a jump into what was before."""
+"""So many frames at 50 Hz does resampling blend a T-pose, or a jump, into what comes after it, and a jump into what was
+before.
+"""
 ARMS_OUT = 0.5
 """The cosine between the line of the shoulders and each arm and forearm, above which a first frame is a T-pose."""
 TALL = (0.7, 2.6)
@@ -39,8 +45,10 @@ TALL = (0.7, 2.6)
 
 @dataclass(frozen=True)
 class Clip:
-    """A clip at 50 Hz: poses (T, 17, 3), metres, world with y up. subject: who moves. source: the kind of file or collection it
-    came from. content: what is done. weight: how much more often it is to be drawn, None where the file does not say."""
+    """A clip at 50 Hz: poses (T, 17, 3), metres, world with y up. subject: who moves. source: the kind of file or
+    collection it came from. content: what is done. weight: how much more often it is to be drawn, None where the file
+    does not say.
+    """
 
     poses: np.ndarray
     subject: str
@@ -55,7 +63,8 @@ class Clip:
 
 
 def read_clips(path: str | Path, amc_fps: float = AMC_FPS, bvh_unit: float = BVH_UNIT) -> dict[str, Clip]:
-    """Every clip of a folder of .asf, .amc and .bvh files, or of an .npz of clips on the 17 joints, by name, sorted by name.
+    """Every clip of a folder of .asf, .amc and .bvh files, or of an .npz of clips on the 17 joints, by name, sorted by
+    name.
 
     amc_fps: the frame rate of .amc files. bvh_unit: metres in a unit of length of .bvh files; neither file tells.
     Raises InputError where something cannot be read, and where a person has not the size of one.
@@ -77,19 +86,23 @@ def check_size(where: str, poses: np.ndarray) -> None:
     tall = float(np.median(body_height(poses)))
     if not TALL[0] <= tall <= TALL[1]:
         raise InputError(
-            f"{where}: the person is {tall:.3g} m from ankle to crown, not {TALL[0]} to {TALL[1]}; the file is in another unit of length "
-            "than is taken for granted: metres in .npz, CMU's unit in .asf, centimetres in .bvh; bring it to that, or see --bvh_unit"
+            f"{where}: the person is {tall:.3g} m from ankle to crown, not {TALL[0]} to {TALL[1]}; the file is in "
+            "another unit of length "
+            "than is taken for granted: metres in .npz, CMU's unit in .asf, centimetres in .bvh; bring it to that, or "
+            "see --bvh_unit"
         )
 
 
 def read_folder(folder: str | Path, amc_fps: float = AMC_FPS, bvh_unit: float = BVH_UNIT) -> dict[str, Clip]:
     """Every clip under `folder` by its name, sorted by name.
 
-    Where a clip is there as .amc and as .bvh, the .amc is read: it is true to the person's own bones. Raises InputError where
-    there is no such folder or no clip in it, where a clip is there twice, and where a file cannot be used.
+    Where a clip is there as .amc and as .bvh, the .amc is read: it is true to the person's own bones. Raises InputError
+    where there is no such folder or no clip in it, where a clip is there twice, and where a file cannot be used.
     """
     folder = Path(folder)
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in (".asf", ".amc", ".bvh") and path.is_file())
+    files = sorted(
+        path for path in folder.rglob("*") if path.suffix.lower() in (".asf", ".amc", ".bvh") and path.is_file()
+    )
     found: dict[str, dict[str, Path]] = {".asf": {}, ".amc": {}, ".bvh": {}}
     for path in files:
         other = found[path.suffix.lower()].setdefault(clip_name(path.stem), path)
@@ -105,7 +118,9 @@ def read_folder(folder: str | Path, amc_fps: float = AMC_FPS, bvh_unit: float = 
         else:
             asf = found[".asf"].get(subject_of(name))
             if asf is None:
-                raise InputError(f"{path}: its skeleton {subject_of(name)}.asf is not under {folder}; download that file too")
+                raise InputError(
+                    f"{path}: its skeleton {subject_of(name)}.asf is not under {folder}; download that file too"
+                )
             poses, fps = read_asf_amc(asf, path), amc_fps
         clips[name] = Clip(resample(poses, fps, FPS), subject_of(name), path.suffix.lower()[1:])
     return clips
@@ -119,14 +134,18 @@ NEEDED = {
     "relative": Field(FLOAT, ("total", 16, 3), -MOST_METRES, MOST_METRES),
 }
 """Clips that are already on the 17 joints, one after the other; relative: joints 1 to 16 minus the root."""
-OPTIONAL = {"subject": Field(TEXT, ("clip",)), "content": Field(TEXT, ("clip",)), "weight": Field(NUMBER, ("clip",), 0, 1e6)}
+OPTIONAL = {
+    "subject": Field(TEXT, ("clip",)),
+    "content": Field(TEXT, ("clip",)),
+    "weight": Field(NUMBER, ("clip",), 0, 1e6),
+}
 
 
 def read_ready(path: str | Path) -> dict[str, Clip]:
     """Clips that are already on the 17 joints at 50 Hz, metres, world with y up, by their names, sorted by name.
 
-    The .npz holds what NEEDED says, and may hold what OPTIONAL says. Raises InputError where it is missing, damaged, or its fields
-    do not fit together.
+    The .npz holds what NEEDED says, and may hold what OPTIONAL says. Raises InputError where it is missing, damaged, or
+    its fields do not fit together.
     """
     path = Path(path)
     layout = f"give an .npz with {', '.join(NEEDED)}"
@@ -160,7 +179,8 @@ def subject_of(name: str) -> str:
 
 
 def cleaned(clips: Mapping[str, Clip]) -> dict[str, Clip]:
-    """Clips without T-poses at their start and without jumps: a clip that jumps is split there into NAME.1, NAME.2 and so on.
+    """Clips without T-poses at their start and without jumps: a clip that jumps is split there into NAME.1, NAME.2 and
+    so on.
 
     Pieces of less than SHORTEST frames are left out.
     """
@@ -176,7 +196,9 @@ def smooth_parts(poses: np.ndarray) -> Iterator[slice]:
     """The parts of a clip (T, 17, 3) at 50 Hz that a person may have moved through, of SHORTEST frames or more."""
     first = SETTLING if starts_in_t_pose(poses) else 0
     moved = np.diff(np.concatenate([poses[:, :1], poses[:, 1:] - poses[:, :1]], axis=1), axis=0)  # (T - 1, 17, 3)
-    jumps = np.flatnonzero((np.linalg.norm(moved, axis=-1) * FPS > FASTEST).any(axis=1))  # (n,): between this frame and the next
+    jumps = np.flatnonzero(
+        (np.linalg.norm(moved, axis=-1) * FPS > FASTEST).any(axis=1)
+    )  # (n,): between this frame and the next
     for jump in (*jumps.tolist(), None):
         part = slice(first, len(poses) if jump is None else jump + 1 - RINGING)
         if part.stop - part.start >= SHORTEST:
@@ -188,6 +210,8 @@ def starts_in_t_pose(poses: np.ndarray) -> bool:
     """Whether in the first frame of (T, 17, 3) both arms point away from the body, along the line of the shoulders."""
     frame = poses[0]
     across = frame[11] - frame[14]
-    arms = np.array([frame[12] - frame[11], frame[13] - frame[12], frame[14] - frame[15], frame[15] - frame[16]])  # (4, 3)
+    arms = np.array(
+        [frame[12] - frame[11], frame[13] - frame[12], frame[14] - frame[15], frame[15] - frame[16]]
+    )  # (4, 3)
     lengths = np.linalg.norm(arms, axis=-1) * np.linalg.norm(across)
     return bool(np.all(arms @ across > ARMS_OUT * lengths))

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
+from common.data.npz import one_line
 from common.errors import InputError
 from common.files import require_file
-from common.npz import one_line
 
 ADVICE = "give a file that is there"
 LARGEST = 1e7
@@ -88,7 +88,9 @@ def read_text(path: Path) -> str:
         else:
             text = _utf8_or_latin1(data.removeprefix(codecs.BOM_UTF8))
     except (OSError, UnicodeError) as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror if isinstance(error, OSError) else error}); {ADVICE}") from error
+        raise InputError(
+            f"{path}: cannot be read ({error.strerror if isinstance(error, OSError) else error}); {ADVICE}"
+        ) from error
     return text.rstrip("\x00\x1a")  # how DOS ended files
 
 
@@ -109,5 +111,7 @@ def read_numbers(path: Path, field: str, words: object, count: int | None = None
     if count is not None and values.shape != (count,):
         raise InputError(f"{path}: {field} is not {count} numbers; download the file again")
     if not (np.abs(values) <= LARGEST).all():  # NaN is not
-        raise InputError(f"{path}: {field} holds a value that is not finite, or beyond {LARGEST:g}; repair or leave out this file")
+        raise InputError(
+            f"{path}: {field} holds a value that is not finite, or beyond {LARGEST:g}; repair or leave out this file"
+        )
     return values

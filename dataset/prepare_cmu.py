@@ -1,9 +1,11 @@
-"""CMU motion capture, seen by the four Human3.6M cameras -> data_cmu.npz (common/motion_file.py), with true and detector-like pixels.
+"""CMU motion capture, seen by the four Human3.6M cameras -> data_cmu.npz (common/data/motion_file.py), with true and
+detector-like pixels.
 
     python dataset/prepare_cmu.py --input FOLDER
 
 For training that draws its own cameras (--recipe wild), see prepare_motion.py.
-FOLDER holds files of mocap.cs.cmu.edu (SUBJECT.asf and SUBJECT_TRIAL.amc) and, or, SUBJECT_TRIAL.bvh of the "Daz" conversion.
+FOLDER holds files of mocap.cs.cmu.edu (SUBJECT.asf and SUBJECT_TRIAL.amc) and, or, SUBJECT_TRIAL.bvh of the "Daz"
+conversion.
 """
 
 from __future__ import annotations
@@ -20,11 +22,11 @@ import numpy as np
 from tqdm import tqdm
 
 from common.arguments import Parser, number
-from common.camera import h36m_cameras, project, world_to_camera
-from common.detector_noise import detector_like, named_generator
+from common.data.motion_file import write_motion_file
+from common.data.world_motion import split_of
 from common.errors import InputError, exit_on_input_error
-from common.motion_file import write_motion_file
-from common.world_motion import split_of
+from common.geometry.camera import h36m_cameras, project, world_to_camera
+from common.wild.detector_noise import detector_like, named_generator
 from dataset.clips import ACTIONS, AMC_FPS, CREDIT, FPS, SHORTEST, Clip, cleaned, read_clips
 
 SOURCE = f"CMU motion capture on 17 joints, seen by simulated Human3.6M cameras: {CREDIT}"
@@ -41,8 +43,8 @@ def z_up(poses: np.ndarray) -> np.ndarray:
 def studio_pieces(poses: np.ndarray) -> list[np.ndarray]:
     """A clip (T, 17, 3), z up, metres -> consecutive pieces of (nearly) one length that fit into the studio.
 
-    The clip's lowest foot is at z = 0 and each piece is centred on the origin: its root stays within STUDIO_RADIUS. Nothing is
-    scaled. As few pieces as do; those under SHORTEST frames are left out.
+    The clip's lowest foot is at z = 0 and each piece is centred on the origin: its root stays within STUDIO_RADIUS.
+    Nothing is scaled. As few pieces as do; those under SHORTEST frames are left out.
     """
     if len(poses) < SHORTEST:
         return []
@@ -75,11 +77,14 @@ def _fits_studio(piece: np.ndarray) -> bool:
 
 
 def build_sequences(clips: Mapping[str, Clip], seed: int) -> dict[str, list]:
-    """Clips -> the lists that `write_motion_file` takes, one entry per piece and camera; pose_2d under "gt" and "noisy".
+    """Clips -> the lists that `write_motion_file` takes, one entry per piece and camera; pose_2d under "gt" and
+    "noisy".
 
     The set-ups of the cameras take turns over the sorted clips of a split.
     """
-    columns: dict[str, list] = {name: [] for name in ("subject", "action", "camera", "split", "size", "pose_3d", "gt", "noisy")}
+    columns: dict[str, list] = {
+        name: [] for name in ("subject", "action", "camera", "split", "size", "pose_3d", "gt", "noisy")
+    }
     turn = {"train": 0, "test": 0}
     for name in tqdm(sorted(clips), desc="projecting", unit="clip", disable=None):
         subject = clips[name].subject
@@ -116,7 +121,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "--input", required=True, metavar="PATH",
-        help="folder searched, with its subfolders, for .asf, .amc and .bvh files; or an .npz of clips already on the 17 joints",
+        help="folder searched, with its subfolders, for .asf, .amc and .bvh files; or an .npz of clips already on the "
+        "17 joints",
     )  # fmt: skip
     parser.add_argument(
         "--output", default=str(Path(__file__).resolve().parent / "data_cmu.npz"), metavar="FILE",
@@ -128,7 +134,9 @@ def build_parser() -> argparse.ArgumentParser:
         default=AMC_FPS,
         help="frame rate of .amc files, which do not tell (default: %(default)g)",
     )
-    parser.add_argument("--seed", type=number(int, 0), default=0, help="of the simulated detector's errors (default: %(default)s)")
+    parser.add_argument(
+        "--seed", type=number(int, 0), default=0, help="of the simulated detector's errors (default: %(default)s)"
+    )
     return parser
 
 

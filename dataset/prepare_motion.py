@@ -1,11 +1,12 @@
-"""Motion capture of any people -> motion_NAME.npz (common/world_motion.py), which `--recipe wild --motion NAME` trains on.
+"""Motion capture of any people -> motion_NAME.npz (common/data/world_motion.py), which `--recipe wild --motion NAME`
+trains on.
 
     python dataset/prepare_motion.py --input FOLDER_OR_FILE ... --output dataset/motion_NAME.npz
 
-Every input is a folder of .bvh files (joint names of Mixamo, Rokoko, Xsens, Daz or CMU) and, or, of CMU's SUBJECT.asf and
-SUBJECT_TRIAL.amc, or an .npz of clips that are already on the 17 joints. All are cleaned by one rule: no T-pose at the start, and no
-jumps within a clip. What is rare and what is well captured is drawn more often than minutes tell, by the content of each clip.
-People and collections that models are tested on get the split "test", all others "train".
+Every input is a folder of .bvh files (joint names of Mixamo, Rokoko, Xsens, Daz or CMU) and, or, of CMU's SUBJECT.asf
+and SUBJECT_TRIAL.amc, or an .npz of clips that are already on the 17 joints. All are cleaned by one rule: no T-pose at
+the start, and no jumps within a clip. What is rare and what is well captured is drawn more often than minutes tell, by
+the content of each clip. People and collections that models are tested on get the split "test", all others "train".
 """
 
 from __future__ import annotations
@@ -22,9 +23,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from common.arguments import Parser, number
+from common.data.world_motion import SPLITS, WorldClip, split_of, write_world_motion
 from common.errors import InputError, exit_on_input_error
 from common.files import check_writable
-from common.world_motion import SPLITS, WorldClip, split_of, write_world_motion
 from dataset.clips import ACTIONS, AMC_FPS, CREDIT, FPS, SHORTEST, Clip, cleaned, read_clips
 from dataset.rigs import BVH_UNIT
 
@@ -32,7 +33,8 @@ SOURCE = f"motion capture on 17 joints (dataset/prepare_motion.py). Of CMU's: {C
 
 # How much more often a minute is drawn than one of weight 1, by content.
 WEIGHTS = {
-    "walk": 0.3, "breakdance": 1.5, "martial arts": 1.5, "tool work": 1.5, "sit": 3.0, "floor": 3.0, "swim": 3.0, "kneel": 3.0,
+    "walk": 0.3, "breakdance": 1.5, "martial arts": 1.5, "tool work": 1.5, "sit": 3.0, "floor": 3.0, "swim": 3.0,
+    "kneel": 3.0,
     "crouch/kneel/fall": 3.0,
 }  # fmt: skip
 # And by where it comes from: joints that are estimated teach little.
@@ -62,7 +64,17 @@ def world_clips(clips: Mapping[str, Clip]) -> list[WorldClip]:
     for name, clip in cleaned(clips).items():
         content = content_of(name.partition(".")[0], clip)
         pose = clip.poses.astype(np.float32)
-        world.append(WorldClip(name, clip.subject, split_of(name, clip.subject), clip.own_bones, pose, content, weight_of(clip, content)))
+        world.append(
+            WorldClip(
+                name,
+                clip.subject,
+                split_of(name, clip.subject),
+                clip.own_bones,
+                pose,
+                content,
+                weight_of(clip, content),
+            )
+        )
     return sorted(world, key=lambda clip: clip.name)
 
 
@@ -76,7 +88,8 @@ def table(clips: list[WorldClip]) -> str:
     total = sum(drawn.values()) or 1
     rows = sorted(minutes, key=drawn.__getitem__, reverse=True)
     return "\n".join(
-        f"  {content or '(not said)':28}{minutes[content]:7.1f} minutes, drawn {drawn[content] / total:6.1%}" for content in rows
+        f"  {content or '(not said)':28}{minutes[content]:7.1f} minutes, drawn {drawn[content] / total:6.1%}"
+        for content in rows
     )
 
 
@@ -85,7 +98,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "--input", required=True, nargs="+", metavar="PATH",
-        help="folders searched, with their subfolders, for .asf, .amc and .bvh files; or .npz files of clips already on the 17 joints",
+        help="folders searched, with their subfolders, for .asf, .amc and .bvh files; or .npz files of clips already "
+        "on the 17 joints",
     )  # fmt: skip
     parser.add_argument(
         "--output", default=str(Path(__file__).resolve().parent / "motion_cmu.npz"), metavar="FILE",
@@ -115,7 +129,9 @@ def main() -> None:
         clips |= more
     world = world_clips(clips)
     if not world:
-        raise InputError(f"--input {args.input[0]}: no clip has {SHORTEST} frames at {FPS:g} Hz without jumps; give longer clips")
+        raise InputError(
+            f"--input {args.input[0]}: no clip has {SHORTEST} frames at {FPS:g} Hz without jumps; give longer clips"
+        )
     write_world_motion(args.output, source=SOURCE, fps=FPS, clips=world)
     for split in SPLITS:
         chosen = [clip for clip in world if clip.split == split]

@@ -2,8 +2,9 @@
 
     python dataset/prepare_toy.py
 
-Writes data_3d_h36m.npz, data_2d_h36m_gt.npz and data_2d_h36m_cpn_ft_h36m_dbb.npz (true pixels + simulated detector errors), so
-that training and testing can be tried where the real files are not at hand. Scores on it say nothing about Human3.6M.
+Writes data_3d_h36m.npz, data_2d_h36m_gt.npz and data_2d_h36m_cpn_ft_h36m_dbb.npz (true pixels + simulated detector
+errors), so that training and testing can be tried where the real files are not at hand. Scores on it say nothing about
+Human3.6M.
 """
 
 from __future__ import annotations
@@ -21,12 +22,12 @@ import numpy as np
 from tqdm import tqdm
 
 from common.arguments import Parser, number
-from common.camera import h36m_cameras, project, world_to_camera
-from common.detector_noise import detector_like, named_generator
+from common.data.h36m import KEPT
 from common.errors import exit_on_input_error
 from common.files import replacing
-from common.h36m import KEPT
-from common.skeleton import H36M
+from common.geometry.camera import h36m_cameras, project, world_to_camera
+from common.geometry.skeleton import H36M
+from common.wild.detector_noise import detector_like, named_generator
 
 SOURCE = "a synthetic walker made by rule (dataset/prepare_toy.py), in the layout of Human3.6M; not Human3.6M data"
 SUBJECTS = ("S1", "S5", "S6", "S7", "S8", "S9", "S11")
@@ -61,9 +62,10 @@ class Body:
 class Motion:
     """Joint angles in radians and the way over the floor, T frames.
 
-    Limbs are (T, 2), right then left. thigh, arm: forward of straight down. knee, elbow: bend, from 0 (straight); the knee folds
-    back, the elbow to the front. arm_out, forearm_out: away from the body's middle plane. lean (T,): trunk forward. heading (T,):
-    where the person faces, from world x towards y. place (T, 2): of the hip over the floor, metres.
+    Limbs are (T, 2), right then left. thigh, arm: forward of straight down. knee, elbow: bend, from 0 (straight); the
+    knee folds back, the elbow to the front. arm_out, forearm_out: away from the body's middle plane. lean (T,): trunk
+    forward. heading (T,): where the person faces, from world x towards y. place (T, 2): of the hip over the floor,
+    metres.
     """
 
     thigh: np.ndarray
@@ -189,8 +191,9 @@ def forward_kinematics(body: Body, motion: Motion) -> np.ndarray:
 
 
 def build(frames: int, seed: int) -> tuple[dict, dict, dict]:
-    """The contents of the three files: 3D {subject: {action: (T, 32, 3) metres, world, z up}}, then true and detector-like 2D
-    {subject: {action: [4 x (T, 17, 2) pixels]}}; all float32."""
+    """The contents of the three files: 3D {subject: {action: (T, 32, 3) metres, world, z up}}, then true and
+    detector-like 2D {subject: {action: [4 x (T, 17, 2) pixels]}}; all float32.
+    """
     poses: dict = {}
     truth: dict = {}
     detected: dict = {}
@@ -229,9 +232,17 @@ def build_parser() -> argparse.ArgumentParser:
         "--output", default=str(Path(__file__).resolve().parent / "toy"), metavar="FOLDER",
         help="where the three synthetic files go (default: dataset/toy of this repository)",
     )  # fmt: skip
-    parser.add_argument("--frames", type=number(int, 1), default=300, help="frames of each clip, at 50 per second (default: %(default)s)")
     parser.add_argument(
-        "--seed", type=number(int, 0), default=0, help="of the bodies, the motions and the detector's errors (default: %(default)s)"
+        "--frames",
+        type=number(int, 1),
+        default=300,
+        help="frames of each clip, at 50 per second (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--seed",
+        type=number(int, 0),
+        default=0,
+        help="of the bodies, the motions and the detector's errors (default: %(default)s)",
     )
     return parser
 
@@ -241,7 +252,10 @@ def main() -> None:
     args = build_parser().parse_args()
     write(args.output, args.frames, args.seed)
     sequences = len(SUBJECTS) * len(ACTIONS) * 4
-    print(f"synthetic, not Human3.6M: {sequences} sequences of {args.frames} frames, {len(SUBJECTS)} people, 4 cameras: {args.output}")
+    print(
+        f"synthetic, not Human3.6M: {sequences} sequences of {args.frames} frames, {len(SUBJECTS)} people, 4 cameras: "
+        f"{args.output}"
+    )
 
 
 if __name__ == "__main__":

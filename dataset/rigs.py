@@ -21,11 +21,12 @@ PREFIX = re.compile(r"^(.*:|mixamorig\d*_?|character\d+_)", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Rig:
-    """Names of joints. limbs: right hip, knee, ankle, shoulder, elbow, wrist; the left ones have `left` for `right` in their names.
+    """Names of joints. limbs: right hip, knee, ankle, shoulder, elbow, wrist; the left ones have `left` for `right` in
+    their names.
 
-    spine: our joint 7 is the mean of these; none: half-way from the hips to the thorax along the joints between. skull: the axes of
-    the skull against the head joint's, angles about z, x, y in degrees; None: as the rest pose has them. t_pose: the first frame is
-    one, and no motion.
+    spine: our joint 7 is the mean of these; none: half-way from the hips to the thorax along the joints between. skull:
+    the axes of the skull against the head joint's, angles about z, x, y in degrees; None: as the rest pose has them.
+    t_pose: the first frame is one, and no motion.
     """
 
     title: str
@@ -53,7 +54,8 @@ class Rig:
 ARM = ("RightArm", "RightForeArm", "RightHand")
 RIGS = (
     Rig(
-        "Daz", ("rThigh", "rShin", "rFoot", "rShldr", "rForeArm", "rHand"), "neck", "head", "r", "l", ("abdomen", "chest"),
+        "Daz", ("rThigh", "rShin", "rFoot", "rShldr", "rForeArm", "rHand"), "neck", "head", "r", "l",
+        ("abdomen", "chest"),
         (-9.77, 34.18, 14.08), t_pose=True,  # fitted to CMU clips on these 17 joints
     ),
     Rig("Mixamo", ("RightUpLeg", "RightLeg", "RightFoot", *ARM), "Neck", "Head"),
@@ -66,7 +68,8 @@ RIGS = (
 def read_bvh(path: str | Path, unit: float = BVH_UNIT) -> tuple[np.ndarray, float]:
     """A BVH file of one of RIGS -> its 17 joints (T, 17, 3), metres, world with y up, and its frames per second.
 
-    unit: metres in the file's unit of length. Raises InputError where the file is missing, damaged, or of no rig that is known.
+    unit: metres in the file's unit of length. Raises InputError where the file is missing, damaged, or of no rig that
+    is known.
     """
     path = Path(path)
     joints, values, fps = read_bvh_file(path)
@@ -102,7 +105,8 @@ def _rig(path: Path, names: dict[str, int]) -> Rig:
     rig = min(RIGS, key=lambda rig: len(missing[rig]))
     if missing[rig]:
         raise InputError(
-            f"{path}: has not the joint names of {', '.join(known.title for known in RIGS)}; of {rig.title}'s, the nearest, "
+            f"{path}: has not the joint names of {', '.join(known.title for known in RIGS)}; of {rig.title}'s, the "
+            "nearest, "
             f"it lacks {', '.join(missing[rig])}; rename its joints to those of one of them"
         )
     return rig

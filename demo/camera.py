@@ -15,8 +15,8 @@ import numpy as np
 from PIL import Image
 from PIL.ExifTags import IFD, Base
 
-from common.camera import Camera, camera_for, camera_of_view
 from common.errors import InputError
+from common.geometry.camera import Camera, camera_for, camera_of_view
 from demo.video import IMAGES
 
 MATRIX = ("matrix", "camera_matrix", "cameraMatrix", "K")
@@ -32,11 +32,14 @@ UNITS = {2: 25.4, 3: 10.0, 4: 1.0, 5: 0.001}
 """Millimetres in the unit of EXIF's FocalPlaneResolutionUnit."""
 
 
-def choose_camera(fov: float | None, file: str | Path | None, film: Path | None, size: tuple[int, int]) -> Camera | None:
-    """The camera of a film, from the one of --fov and --camera that is given, else from the images of a folder; None: nobody says.
+def choose_camera(
+    fov: float | None, file: str | Path | None, film: Path | None, size: tuple[int, int]
+) -> Camera | None:
+    """The camera of a film, from the one of --fov and --camera that is given, else from the images of a folder; None:
+    nobody says.
 
-    film: the video, the folder of images, or a file that was made from one; size: its (width, height) in pixels. Raises InputError
-    where both are given, the file cannot be read, or what is said cannot be.
+    film: the video, the folder of images, or a file that was made from one; size: its (width, height) in pixels. Raises
+    InputError where both are given, the file cannot be read, or what is said cannot be.
     """
     if fov is not None and file is not None:
         raise InputError("--fov and --camera are both given; give one of them")
@@ -51,10 +54,11 @@ def choose_camera(fov: float | None, file: str | Path | None, film: Path | None,
 
 
 def read_camera(path: str | Path, name: str = "") -> Camera:
-    """The camera of a file of intrinsics: TOML as Pose2Sim writes it, YAML or XML as OpenCV does, or JSON with the same names.
+    """The camera of a file of intrinsics: TOML as Pose2Sim writes it, YAML or XML as OpenCV does, or JSON with the same
+    names.
 
-    name: which one, where the file holds several, in tables of their own. Focal length and centre are read, distortion is not.
-    Raises InputError where the file cannot be read, holds no camera, or several of which none is called `name`.
+    name: which one, where the file holds several, in tables of their own. Focal length and centre are read, distortion
+    is not. Raises InputError where the file cannot be read, holds no camera, or several of which none is called `name`.
     """
     path = Path(path)
     cameras = list(_cameras(_read_table(path), ""))
@@ -150,7 +154,8 @@ def _numbers(path: Path, key: str, value: object, count: int) -> np.ndarray:
 
 
 def camera_of_image(path: str | Path) -> Camera | None:
-    """The camera of an image, as its EXIF says it: by the focal length on 35 mm film, else by focal length and sensor. None: it does not.
+    """The camera of an image, as its EXIF says it: by the focal length on 35 mm film, else by focal length and sensor.
+    None: it does not.
 
     Raises InputError where the field of view that it says is none of a camera.
     """

@@ -7,13 +7,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from common.skeleton import H36M
+from common.geometry.skeleton import H36M
 
-# Where the 17 joints are among the points that detectors know. Those of Human3.6M, and of the motion that the models were trained on
-# (`common.wild.BONES`), are no marks on the skin: their hips are higher and further apart and their shoulders nearer together than
-# what detectors call so, and from the shoulders to the crown it is 25 cm where people have over 30. A model that is given other
-# proportions explains them by limbs that point towards the camera. So the numbers below bring people who stand or walk upright,
-# seen by a detector, to the proportions of BONES; neck and head become shorter than they look, and Head is at the hairline.
+# Where the 17 joints are among the points that detectors know. Those of Human3.6M, and of the motion that the models
+# were trained on
+# (`common.wild.BONES`), are no marks on the skin: their hips are higher and further apart and their shoulders nearer
+# together than
+# what detectors call so, and from the shoulders to the crown it is 25 cm where people have over 30. A model that is
+# given other
+# proportions explains them by limbs that point towards the camera. So the numbers below bring people who stand or walk
+# upright,
+# seen by a detector, to the proportions of BONES; neck and head become shorter than they look, and Head is at the
+# hairline.
 HIPS_UP = 0.1
 """The hips lie so far up the way from the detector's hips to its shoulders."""
 HIPS_APART, SHOULDERS_APART = 1.1, 0.9
@@ -23,18 +28,21 @@ SPINE = 0.24 / (0.24 + 0.253)
 THORAX_UP = 0.05
 """Over the middle of the shoulders, in lengths of the trunk."""
 NECK, FACE = 0.62, 0.3
-"""Neck/Nose is this share of the way from the middle of the shoulders to a point in the head, which is so far from between the ears
-to the tip of the nose."""
+"""Neck/Nose is this share of the way from the middle of the shoulders to a point in the head, which is so far from
+between the ears to the tip of the nose.
+"""
 HEAD_ON_NECK, HEAD_ON_FACE = 0.4, 0.8
 """Head is up from Neck/Nose: along the neck (shoulders to ears) and along the face (nose to eyes), so that it nods."""
 
 _COCO = (
-    "nose", "left eye", "right eye", "left ear", "right ear", "left shoulder", "right shoulder", "left elbow", "right elbow",
+    "nose", "left eye", "right eye", "left ear", "right ear", "left shoulder", "right shoulder", "left elbow",
+    "right elbow",
     "left wrist", "right wrist", "left hip", "right hip", "left knee", "right knee", "left ankle", "right ankle",
 )  # fmt: skip
 _BLAZEPOSE = {
     "nose": 0, "left eye": 2, "right eye": 5, "left ear": 7, "right ear": 8, "left shoulder": 11, "right shoulder": 12,
-    "left elbow": 13, "right elbow": 14, "left wrist": 15, "right wrist": 16, "left hip": 23, "right hip": 24, "left knee": 25,
+    "left elbow": 13, "right elbow": 14, "left wrist": 15, "right wrist": 16, "left hip": 23, "right hip": 24,
+    "left knee": 25,
     "right knee": 26, "left ankle": 27, "right ankle": 28,
 }  # fmt: skip
 
@@ -43,12 +51,14 @@ _BLAZEPOSE = {
 class Conversion:
     """A table from the `sources` joints of one kind of detector to the 17: each is a weighted sum of source joints.
 
-    parts: per joint, (source joint, weight) pairs; the weights of a joint sum to 1, and those of extrapolated joints may be below 0.
+    parts: per joint, (source joint, weight) pairs; the weights of a joint sum to 1, and those of extrapolated joints
+    may be below 0.
 
-    The score of a joint is the mean of its sources' scores, weighted by how much each weighs in the sum: so an error of a source
-    passes on, and the models take the score for a measure of the error. The minimum would mark the hip and head of everybody who
-    is seen from the side, for the ear and hip that are hidden, though both are well known from the others. But where one of
-    the sources was not found (score 0) its pixels mean nothing, and the joint is not found either.
+    The score of a joint is the mean of its sources' scores, weighted by how much each weighs in the sum: so an error of
+    a source passes on, and the models take the score for a measure of the error. The minimum would mark the hip and
+    head of everybody who is seen from the side, for the ear and hip that are hidden, though both are well known from
+    the others. But where one of the sources was not found (score 0) its pixels mean nothing, and the joint is not found
+    either.
     """
 
     name: str
@@ -81,7 +91,9 @@ def convert(points: np.ndarray, table: Conversion) -> np.ndarray:
 
 
 def _table(name: str, sources: int, index: Mapping[str, int]) -> Conversion:
-    """The table of a detector that has the points named in _COCO, each at its `index` among all its `sources` joints."""
+    """The table of a detector that has the points named in _COCO, each at its `index` among all its `sources`
+    joints.
+    """
     point = {part: np.eye(sources)[number] for part, number in index.items()}  # (J,) weights each
 
     def middle(part: str) -> np.ndarray:
@@ -100,10 +112,15 @@ def _table(name: str, sources: int, index: Mapping[str, int]) -> Conversion:
     }
     for letter, side in (("L", "left"), ("R", "right")):
         rows[f"{letter}Hip"] = hip + HIPS_APART * (point[f"{side} hip"] - middle("hip"))
-        rows[f"{letter}Shoulder"] = middle("shoulder") + SHOULDERS_APART * (point[f"{side} shoulder"] - middle("shoulder"))
+        rows[f"{letter}Shoulder"] = middle("shoulder") + SHOULDERS_APART * (
+            point[f"{side} shoulder"] - middle("shoulder")
+        )
         for joint, part in (("Knee", "knee"), ("Foot", "ankle"), ("Elbow", "elbow"), ("Wrist", "wrist")):
             rows[letter + joint] = point[f"{side} {part}"]
-    parts = [tuple((int(source), float(rows[joint][source])) for source in np.flatnonzero(rows[joint])) for joint in H36M.names]
+    parts = [
+        tuple((int(source), float(rows[joint][source])) for source in np.flatnonzero(rows[joint]))
+        for joint in H36M.names
+    ]
     return Conversion(name, sources, tuple(parts))
 
 

@@ -1,4 +1,6 @@
-"""Where one scene ends and the next begins: pictures of a video in, the same pictures out, the first ones of a scene marked."""
+"""Where one scene ends and the next begins: pictures of a video in, the same pictures out, the first ones of a scene
+marked.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +11,13 @@ import cv2
 import numpy as np
 
 DIFFERENT = 0.3
-"""Pictures that differ by more may be of two scenes: see `difference`. Of one scene, a moving camera's too, they differ by 0.1."""
+"""Pictures that differ by more may be of two scenes: see `difference`. Of one scene, a moving camera's too, they differ
+by 0.1.
+"""
 SUDDEN = 4.0
-"""And they do if this is so many times what pictures differed by before, in the median over RECENT: else everything is quick here."""
+"""And they do if this is so many times what pictures differed by before, in the median over RECENT: else everything is
+quick here.
+"""
 RECENT = 9
 AROUND = 3
 """Pictures before and after a cut that are compared: a flash or a broken picture between alike ones is no cut."""
@@ -23,7 +29,9 @@ Picture = tuple[int, float, np.ndarray]
 
 
 def with_cuts(pictures: Iterable[Picture]) -> Iterator[tuple[Picture, bool]]:
-    """Pass pictures on, each with whether it is the first of another scene than the one before; AROUND - 1 pictures late."""
+    """Pass pictures on, each with whether it is the first of another scene than the one before; AROUND - 1 pictures
+    late.
+    """
     before: deque[np.ndarray] = deque(maxlen=AROUND)  # sketches of the scene's last pictures
     usual: deque[float] = deque(maxlen=RECENT)
     waiting: deque[tuple[Picture, np.ndarray]] = deque()

@@ -1,4 +1,6 @@
-"""2D detectors: pictures of a video in, the people's joints out, behind one interface; and files of detected keypoints."""
+"""2D detectors: pictures of a video in, the people's joints out, behind one interface; and files of detected
+keypoints.
+"""
 
 from __future__ import annotations
 
@@ -19,12 +21,12 @@ from typing import Any, NamedTuple, Protocol
 import cv2
 import numpy as np
 
-from common.custom_2d import read_custom_2d
+from common.data.custom_2d import read_custom_2d
+from common.data.npz import open_npz
+from common.data.schema import FPS, MOST_PIXELS, NUMBER, SIZE, TEXT, Field, shown
 from common.errors import InputError
 from common.files import replacing
-from common.npz import open_npz
-from common.schema import FPS, MOST_PIXELS, NUMBER, SIZE, TEXT, Field, shown
-from common.skeleton import H36M
+from common.geometry.skeleton import H36M
 from demo.convert import BLAZEPOSE_33, COCO_17, Conversion, convert
 from demo.track import patience
 
@@ -36,7 +38,8 @@ class Detector(Protocol):
     joints: Conversion
 
     def detect(self, frame: np.ndarray, time: float) -> np.ndarray:
-        """The people in a picture (H, W, 3) uint8, blue green red, at `time` seconds -> (P, J, 3): pixels and score 0..1.
+        """The people in a picture (H, W, 3) uint8, blue green red, at `time` seconds -> (P, J, 3): pixels and score
+        0..1.
 
         P may be 0, and who is first may change from picture to picture.
         """
@@ -49,7 +52,9 @@ class Detector(Protocol):
 
 
 class Region(NamedTuple):
-    """A square of the picture in which to look for one person's joints: centre and side in pixels, turn in radians (clockwise)."""
+    """A square of the picture in which to look for one person's joints: centre and side in pixels, turn in radians
+    (clockwise).
+    """
 
     x: float
     y: float
@@ -58,17 +63,25 @@ class Region(NamedTuple):
 
     @classmethod
     def around(cls, centre: np.ndarray, end: np.ndarray) -> Region:
-        """Around the middle of the hips `centre` (2,), so that the body reaches to `end` (2,), the side of the head; with a margin."""
+        """Around the middle of the hips `centre` (2,), so that the body reaches to `end` (2,), the side of the head;
+        with a margin.
+        """
         along = end - centre
         turn = math.atan2(along[1], along[0]) + math.pi / 2
-        return cls(float(centre[0]), float(centre[1]), MARGIN * 2 * math.hypot(*along), (turn + math.pi) % (2 * math.pi) - math.pi)
+        return cls(
+            float(centre[0]),
+            float(centre[1]),
+            MARGIN * 2 * math.hypot(*along),
+            (turn + math.pi) % (2 * math.pi) - math.pi,
+        )
 
     def same(self, other: Region) -> bool:
         """Whether both are probably about one person."""
         return math.hypot(self.x - other.x, self.y - other.y) < 0.15 * min(self.side, other.side)
 
 
-# MediaPipe ---------------------------------------------------------------------------------------------------------------------
+# MediaPipe
+# ---------------------------------------------------------------------------------------------------------------------
 
 WHEEL = "0.10.21"
 """The last release of mediapipe that carries its models and the graphs that are used here."""
@@ -79,10 +92,13 @@ HEAVY_SOURCE = f"`npm pack @mediapipe/pose@0.5.1675469404` brings it as package/
 MARGIN = 1.25
 """The region's side over what the body reaches, as in the training of the landmark models."""
 FIND_EVERY = 0.2
-"""People who come into the picture are looked for this often, seconds, in every square, one after the other; while there is nobody, in
-every picture and all squares, but those who are far off still only this often."""
+"""People who come into the picture are looked for this often, seconds, in every square, one after the other; while
+there is nobody, in every picture and all squares, but those who are far off still only this often.
+"""
 AROUND = 1.5
-"""Whoever was lost is looked for in a square that reaches so many sides of the region around where he or she was, and is now."""
+"""Whoever was lost is looked for in a square that reaches so many sides of the region around where he or she was, and
+is now.
+"""
 NEWS = 0.3
 """The share that the last step has in the velocity of a person."""
 FORGET = 1.0
@@ -100,13 +116,16 @@ SMALLEST = 8
 PARALLEL = min(4, os.cpu_count() or 1)
 """So many people, or squares of a search, are seen to at once."""
 LARGE = 15e6
-"""Bytes of a landmark model that is worth all cores for one person; a smaller one leaves a core to who decodes the video."""
+"""Bytes of a landmark model that is worth all cores for one person; a smaller one leaves a core to who decodes the
+video.
+"""
 DOUBLE, DOUBTFUL = 0.06, 0.15
-"""People whose points are less than this apart in the mean, in sides of the region, are one; the more so where one of them was out of
-sight, and so is only guessed to be in the region."""
+"""People whose points are less than this apart in the mean, in sides of the region, are one; the more so where one of
+them was out of sight, and so is only guessed to be in the region.
+"""
 
-# Of the packaged graph: the person detector on one picture, and the landmarks of one person in one region. Not the graph as a
-# whole, since that follows one person only and finds nobody who is small in the picture.
+# Of the packaged graph: the person detector on one picture, and the landmarks of one person in one region. Not the
+# graph as a whole, since that follows one person only and finds nobody who is small in the picture.
 _FIND = """
 input_stream: "IMAGE:image"
 output_stream: "DETECTIONS:found"
@@ -145,7 +164,10 @@ class _Person(NamedTuple):
 
     def doubles(self, others: list[_Person], nearest: float = DOUBLE) -> bool:
         """Whether this is one of the others, as when two regions have slipped onto one person."""
-        apart = [np.linalg.norm(self.points[:, :2] - other.points[:, :2], axis=-1).mean() / other.region.side for other in others]
+        apart = [
+            np.linalg.norm(self.points[:, :2] - other.points[:, :2], axis=-1).mean() / other.region.side
+            for other in others
+        ]
         return min(apart, default=math.inf) <= nearest
 
     def heading(self, time: float) -> Region:
@@ -164,8 +186,9 @@ class _Person(NamedTuple):
         return 0 <= x < width and 0 <= y < height and time - self.last <= patience(self.last - self.first)
 
     def square(self, time: float, width: int, height: int) -> tuple[int, int, int, int]:
-        """The part (x, y, width, height) of a picture in which the person is looked for who was lost: from there to where he or she is
-        heading; of no size where that is outside."""
+        """The part (x, y, width, height) of a picture in which the person is looked for who was lost: from there to
+        where he or she is heading; of no size where that is outside.
+        """
         ahead, reach = self.heading(time), AROUND / 2 * self.region.side
         left, right = (round(min(max(end, 0), width)) for end in _span(self.region.x, ahead.x, reach))
         top, bottom = (round(min(max(end, 0), height)) for end in _span(self.region.y, ahead.y, reach))
@@ -187,7 +210,8 @@ def _span(first: float, second: float, reach: float) -> tuple[float, float]:
 def _follow(
     people: list[_Person], looks: list[Future[_Person | None]], time: float, others: list[_Person], nearest: float
 ) -> list[_Person | None]:
-    """People as they are now, by what the looks at them say; None: out of sight, also where the region has slipped onto somebody else.
+    """People as they are now, by what the looks at them say; None: out of sight, also where the region has slipped onto
+    somebody else.
 
     Of two regions on one person, that of the person who should be there goes on.
     """
@@ -201,7 +225,8 @@ def _follow(
 
 
 class _PeopleDetector(ABC):
-    """Follows people with two models: one finds people in a square of the picture, one sees the joints of a person in a region.
+    """Follows people with two models: one finds people in a square of the picture, one sees the joints of a person in a
+    region.
 
     most: no more people than this are followed. A child class has the two models as `_find_in` and `_look`.
     """
@@ -214,8 +239,8 @@ class _PeopleDetector(ABC):
         self._lost: list[_Person] = []
         self._time = -math.inf
         self._turn = -1  # which of the squares was searched last; they are counted on and on
-        # A graph does one thing at a time; several people, and the squares of a search, share a few of each kind. One person alone has a
-        # graph that runs on several cores, which makes no difference to the result.
+        # A graph does one thing at a time; several people, and the squares of a search, share a few of each kind. One
+        # person alone has a graph that runs on several cores, which makes no difference to the result.
         self._workers = ThreadPoolExecutor(PARALLEL, thread_name_prefix="mediapipe")
         self._finders: SimpleQueue[Any] = SimpleQueue()
         self._lookers: SimpleQueue[Any] = SimpleQueue()
@@ -234,8 +259,8 @@ class _PeopleDetector(ABC):
         self._time = time
         height, width = frame.shape[:2]
         side = max(min(height, width), max(height, width) // 4)
-        # The package's model sees 224 x 224 pixels, in which a person of a third of a wide picture's height is lost: so squares as
-        # large as the picture's shorter side are searched too and, where nothing is found, smaller ones.
+        # The package's model sees 224 x 224 pixels, in which a person of a third of a wide picture's height is lost: so
+        # squares as large as the picture's shorter side are searched too and, where nothing is found, smaller ones.
         tiles = _tiles(width, height, side) or [(0, 0, width, height)]
         squares = [*tiles, *([(0, 0, width, height)] if len(tiles) > 1 else [])]
         due = self._due(len(tiles), time)
@@ -255,7 +280,9 @@ class _PeopleDetector(ABC):
         people += [person for person in back if person is not None]
         found = [pair for find in finds for pair in find.result()]
         if not people and not found and any(number % len(tiles) == 0 for number in due):
-            found = [pair for find in self._search(frame, _tiles(width, height, round(0.6 * side))) for pair in find.result()]
+            found = [
+                pair for find in self._search(frame, _tiles(width, height, round(0.6 * side))) for pair in find.result()
+            ]
         newcomers = self._newcomers(frame, time, found, people)
         missing = [*gone, *(person for person, now in zip(lost, back, strict=True) if now is None)]
         for newcomer in newcomers:
@@ -272,12 +299,16 @@ class _PeopleDetector(ABC):
         return np.stack([person.points for person in self._people])
 
     def _due(self, squares: int, time: float) -> range:
-        """Which squares are to be searched by now, so that each of so many is in FIND_EVERY; they are counted on and on."""
+        """Which squares are to be searched by now, so that each of so many is in FIND_EVERY; they are counted on and
+        on.
+        """
         last = math.floor(time / FIND_EVERY * squares + 1e-6)  # times are rounded: 0.6 / 0.2 is 2.9999999999999996
         first, self._turn = max(self._turn, last - squares) + 1, last
         return range(first, last + 1)
 
-    def _newcomers(self, frame: np.ndarray, time: float, found: list[tuple[float, Region]], known: list[_Person]) -> list[_Person]:
+    def _newcomers(
+        self, frame: np.ndarray, time: float, found: list[tuple[float, Region]], known: list[_Person]
+    ) -> list[_Person]:
         """The people in regions that were found, beside those who are known."""
         people = list(known)
         for region in _different(found):
@@ -287,12 +318,16 @@ class _PeopleDetector(ABC):
                 continue
             person = self._look(self._alone, frame, region)
             if person is not None:
-                person = self._look(self._alone, frame, person.region)  # again, now that it is known better where the person is
+                person = self._look(
+                    self._alone, frame, person.region
+                )  # again, now that it is known better where the person is
             if person is not None and not person.doubles(people):
                 people.append(person._replace(first=time, last=time))
         return people[len(known) :]
 
-    def _search(self, frame: np.ndarray, squares: list[tuple[int, int, int, int]]) -> list[Future[list[tuple[float, Region]]]]:
+    def _search(
+        self, frame: np.ndarray, squares: list[tuple[int, int, int, int]]
+    ) -> list[Future[list[tuple[float, Region]]]]:
         """Have people looked for in squares (x, y, width, height) of a frame, side by side."""
         return [self._workers.submit(self._find_in, frame, square) for square in squares if min(square[2:]) >= SMALLEST]
 
@@ -308,10 +343,11 @@ class _PeopleDetector(ABC):
 class MediaPipeDetector(_PeopleDetector):
     """BlazePose of the mediapipe package: 33 points of each person, on the CPU, without a download.
 
-    model: "full" (in the package), "heavy" or the path of a landmark model; None: heavy where its file lies beside the full one,
-    else full. most: no more people than this are followed, the largest first.
+    model: "full" (in the package), "heavy" or the path of a landmark model; None: heavy where its file lies beside the
+    full one, else full. most: no more people than this are followed, the largest first.
 
-    The points are not smoothed in time: the package's filter knows the past only, and the noise is what the lifters were trained on.
+    The points are not smoothed in time: the package's filter knows the past only, and the noise is what the lifters
+    were trained on.
 
     Raises InputError where the package or the model is not there.
     """
@@ -340,16 +376,22 @@ class MediaPipeDetector(_PeopleDetector):
             self._find_in(black, (0, 0, 64, 64))
         try:
             self._alone.put(_graph(_LOOK, path))
-            self._look(self._alone, black, Region(32, 32, 64, 0))  # what is no such model is found out before it is taken apart
+            self._look(
+                self._alone, black, Region(32, 32, 64, 0)
+            )  # what is no such model is found out before it is taken apart
             self._alone.get().close()
-            with _temporary_file(_without_silhouette(path), path.name) as lean:  # a graph reads its file at the first picture
+            with _temporary_file(
+                _without_silhouette(path), path.name
+            ) as lean:  # a graph reads its file at the first picture
                 several = PARALLEL if path.stat().st_size > LARGE else max(1, PARALLEL - 1)
                 for graphs, threads in [(self._lookers, 1)] * PARALLEL + [(self._alone, several)]:
                     graphs.put(_graph(_LOOK, lean, threads))
                 for graphs in [self._lookers] * PARALLEL + [self._alone]:
                     self._look(graphs, black, Region(32, 32, 64, 0))
         except (RuntimeError, ValueError) as error:
-            raise InputError(f"{path}: is no pose landmark model of mediapipe ({_line(error)[:120]}); give another") from error
+            raise InputError(
+                f"{path}: is no pose landmark model of mediapipe ({_line(error)[:120]}); give another"
+            ) from error
 
     def close(self) -> None:
         """As `Detector.close`."""
@@ -365,7 +407,9 @@ class MediaPipeDetector(_PeopleDetector):
         tile = cv2.cvtColor(frame[y : y + height, x : x + width], cv2.COLOR_BGR2RGB)
         found = []
         for detection in _process(self._finders, tile).found or ():
-            points = np.array([(point.x * width + x, point.y * height + y) for point in detection.location_data.relative_keypoints])
+            points = np.array(
+                [(point.x * width + x, point.y * height + y) for point in detection.location_data.relative_keypoints]
+            )
             found.append((detection.score[0], Region.around(points[0], points[1])))
         return found
 
@@ -375,12 +419,18 @@ class MediaPipeDetector(_PeopleDetector):
         x, y, side, turn = region
         if not (side >= SMALLEST and math.isfinite(x + y + side + turn)):
             return None  # the graph would not outlive it
-        reach = 0.75 * side + 2  # a little more than from the middle to a corner: the rest of the frame need not be copied
+        reach = (
+            0.75 * side + 2
+        )  # a little more than from the middle to a corner: the rest of the frame need not be copied
         left, right = (round(min(max(end, 0), width)) for end in (x - reach, x + reach))
         top, bottom = (round(min(max(end, 0), height)) for end in (y - reach, y + reach))
         if left >= right or top >= bottom:
             return None
-        part, corner, size = frame[top:bottom, left:right], np.array([left, top]), np.array([right - left, bottom - top])
+        part, corner, size = (
+            frame[top:bottom, left:right],
+            np.array([left, top]),
+            np.array([right - left, bottom - top]),
+        )
         middle, sides = (np.array([x, y]) - corner) / size, side / size
         rect = self._rect(x_center=middle[0], y_center=middle[1], width=sides[0], height=sides[1], rotation=turn)
         seen = _process(graphs, {"image": cv2.cvtColor(part, cv2.COLOR_BGR2RGB), "region": rect})
@@ -415,13 +465,17 @@ def _different(found: list[tuple[float, Region]]) -> list[Region]:
 
 
 def _tiles(width: int, height: int, side: int) -> list[tuple[int, int, int, int]]:
-    """Squares (x, y, width, height) that cover a picture and overlap by OVERLAP or more, cut where the picture is narrower; none where
-    one would be the picture itself."""
+    """Squares (x, y, width, height) that cover a picture and overlap by OVERLAP or more, cut where the picture is
+    narrower; none where one would be the picture itself.
+    """
 
     def starts(length: int) -> list[int]:
         if length <= side:
             return [0]
-        return [round(start) for start in np.linspace(0, length - side, math.ceil((length - side) / (side * (1 - OVERLAP))) + 1)]
+        return [
+            round(start)
+            for start in np.linspace(0, length - side, math.ceil((length - side) / (side * (1 - OVERLAP))) + 1)
+        ]
 
     if max(width, height) <= side:
         return []
@@ -433,18 +487,30 @@ def _import_mediapipe() -> Any:
     advice = f"install it by: {INSTALL}"
     if sys.version_info >= (3, 13):
         here = f"{sys.version_info[0]}.{sys.version_info[1]}"
-        advice = f"there is no mediapipe {WHEEL} for Python {here}: use Python 3.11 or 3.12, or give --keypoints FILE with 2D keypoints"
+        advice = (
+            f"there is no mediapipe {WHEEL} for Python {here}: use Python 3.11 or 3.12, or give --keypoints FILE with "
+            "2D keypoints"
+        )
     broken = (ImportError, AttributeError, TypeError)  # the last two: of a wrong protobuf
     try:
         package = importlib.import_module("mediapipe")
     except broken as error:
-        raise InputError(f"mediapipe, which finds the people in the pictures, cannot be imported ({_line(error)}); {advice}") from error
+        raise InputError(
+            f"mediapipe, which finds the people in the pictures, cannot be imported ({_line(error)}); {advice}"
+        ) from error
     try:
-        for module in ("python.solution_base", "python.solutions.pose", "framework.formats.rect_pb2", "tasks.metadata.schema_py_generated"):
+        for module in (
+            "python.solution_base",
+            "python.solutions.pose",
+            "framework.formats.rect_pb2",
+            "tasks.metadata.schema_py_generated",
+        ):
             importlib.import_module(f"mediapipe.{module}")
     except broken as error:
         version = getattr(package, "__version__", "of an unknown version")
-        raise InputError(f"mediapipe {version} lacks what {WHEEL} has of pose models ({_line(error)}); {advice}") from error
+        raise InputError(
+            f"mediapipe {version} lacks what {WHEEL} has of pose models ({_line(error)}); {advice}"
+        ) from error
     return package
 
 
@@ -459,19 +525,30 @@ def _landmark_model(model: str | Path | None, folder: Path) -> Path:
     path = known.get(model, Path(model or ""))
     if not path.is_file():
         if path == full:
-            raise InputError(f"{full}: no such file, though it is part of mediapipe {WHEEL}; install it again: {INSTALL}")
+            raise InputError(
+                f"{full}: no such file, though it is part of mediapipe {WHEEL}; install it again: {INSTALL}"
+            )
         if path == heavy:
-            raise InputError(f"the model heavy is not in {folder}; {HEAVY_SOURCE}: give that path by --detector_model, or copy it there")
-        raise InputError(f"{path}: no such model; give --detector_model full, heavy or the path of a .tflite file ({HEAVY_SOURCE})")
+            raise InputError(
+                f"the model heavy is not in {folder}; {HEAVY_SOURCE}: give that path by --detector_model, or copy it "
+                "there"
+            )
+        raise InputError(
+            f"{path}: no such model; give --detector_model full, heavy or the path of a .tflite file ({HEAVY_SOURCE})"
+        )
     with open(path, "rb") as file:
         if file.read(8)[4:] != b"TFL3":
-            raise InputError(f"{path}: is no TensorFlow Lite model; give full, heavy or the path of a pose landmark model")
+            raise InputError(
+                f"{path}: is no TensorFlow Lite model; give full, heavy or the path of a pose landmark model"
+            )
     return path.resolve()
 
 
 def _graph(text: str, model: Path | None = None, threads: int = 1) -> Any:
-    """A graph of mediapipe that waits for pictures. model: the landmark model to use in place of the full one in the package, which
-    the graph names itself: so no file has to be written among those of the package. threads: of the model's computation."""
+    """A graph of mediapipe that waits for pictures. model: the landmark model to use in place of the full one in the
+    package, which the graph names itself: so no file has to be written among those of the package. threads: of the
+    model's computation.
+    """
     base = importlib.import_module("mediapipe.python.solution_base")
     importlib.import_module("mediapipe.python.solutions.pose")  # brings the options of the calculators
     calculators = importlib.import_module("mediapipe.framework.calculator_pb2")
@@ -481,7 +558,9 @@ def _graph(text: str, model: Path | None = None, threads: int = 1) -> Any:
     whole.initialize(graph_config=parse(text, calculators.CalculatorGraphConfig()))
     config = calculators.CalculatorGraphConfig()
     config.ParseFromString(whole.binary_config)  # with the subgraphs in full
-    inference = importlib.import_module("mediapipe.calculators.tensor.inference_calculator_pb2").InferenceCalculatorOptions.ext
+    inference = importlib.import_module(
+        "mediapipe.calculators.tensor.inference_calculator_pb2"
+    ).InferenceCalculatorOptions.ext
     for node in config.node:
         if node.calculator == "InferenceCalculatorCpu":
             node.options.Extensions[inference].delegate.xnnpack.num_threads = threads
@@ -489,13 +568,17 @@ def _graph(text: str, model: Path | None = None, threads: int = 1) -> Any:
             for packet in node.options.Extensions[constants.ConstantSidePacketCalculatorOptions.ext].packet:
                 if packet.string_value.endswith("pose_landmark_full.tflite"):
                     packet.string_value = str(model)
-    return base.SolutionBase(graph_config=config, side_inputs={} if model is None else {"model_complexity": 1})  # 1: full
+    return base.SolutionBase(
+        graph_config=config, side_inputs={} if model is None else {"model_complexity": 1}
+    )  # 1: full
 
 
 def _without_silhouette(model: Path) -> bytes:
-    """A landmark model without what finds the person's silhouette, up to a third of its time, for which nobody here asks.
+    """A landmark model without what finds the person's silhouette, up to a third of its time, for which nobody here
+    asks.
 
-    The rest is as it was, to the bit. The graph wants as many outputs as before: the score stands in for the silhouette.
+    The rest is as it was, to the bit. The graph wants as many outputs as before: the score stands in for the
+    silhouette.
     """
     schema = importlib.import_module("mediapipe.tasks.metadata.schema_py_generated")
     builder = importlib.import_module("flatbuffers").Builder()
@@ -516,7 +599,9 @@ def _without_silhouette(model: Path) -> bytes:
 
 @contextlib.contextmanager
 def _temporary_file(data: bytes, name: str) -> Iterator[Path]:
-    """The path of a file that is there while the block runs. Raises InputError where the system's temporary folder does not take it."""
+    """The path of a file that is there while the block runs. Raises InputError where the system's temporary folder does
+    not take it.
+    """
     with contextlib.ExitStack() as closing:
         try:
             folder = closing.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True))
@@ -529,13 +614,17 @@ def _temporary_file(data: bytes, name: str) -> Iterator[Path]:
 
 def _no_temporary_folder(error: OSError) -> InputError:
     folder = tempfile.tempdir or "the temporary folder"
-    return InputError(f"{folder}: cannot be written ({error.strerror or error}); make room, or name another folder by the variable TMPDIR")
+    return InputError(
+        f"{folder}: cannot be written ({error.strerror or error}); make room, or name another folder by the variable "
+        "TMPDIR"
+    )
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep off stderr what the library says in passing (INFO, WARNING and the like), by no switch of its own; the rest is passed on
-    afterwards, unless an InputError says it."""
+    """Keep off stderr what the library says in passing (INFO, WARNING and the like), by no switch of its own; the rest
+    is passed on afterwards, unless an InputError says it.
+    """
     sys.stderr.flush()
     said = True
     with contextlib.ExitStack() as closing:
@@ -556,17 +645,21 @@ def _quiet() -> Iterator[None]:
             file.seek(0)
             lines = file.read().decode(errors="replace").splitlines(keepends=True)
             if said:
-                os.write(2, "".join(line for line in lines if not re.match(r"(INFO|WARNING)\b|[IW]\d{4} ", line)).encode())
+                os.write(
+                    2, "".join(line for line in lines if not re.match(r"(INFO|WARNING)\b|[IW]\d{4} ", line)).encode()
+                )
 
 
-# Which detectors there are -----------------------------------------------------------------------------------------------------
+# Which detectors there are
+# -----------------------------------------------------------------------------------------------------
 
 DETECTORS: dict[str, Callable[[str | Path | None], Detector]] = {"mediapipe": MediaPipeDetector}
 """By name: each is called with the model that the user asked for, or None. Another detector joins by a line here."""
 
 
 def create_detector(name: str = "mediapipe", model: str | Path | None = None) -> Detector:
-    """A detector for one video. model: which of the detector's models, or the path of one; None: the best that is there.
+    """A detector for one video. model: which of the detector's models, or the path of one; None: the best that is
+    there.
 
     Raises InputError where there is no detector of the name, or it cannot run here.
     """
@@ -575,7 +668,8 @@ def create_detector(name: str = "mediapipe", model: str | Path | None = None) ->
     return DETECTORS[name](model)
 
 
-# Files of keypoints ------------------------------------------------------------------------------------------------------------
+# Files of keypoints
+# ------------------------------------------------------------------------------------------------------------
 
 FORMAT = "hot-keypoints 1"
 LAYOUT = "give x, y and score of the 17 joints, as demo/detect.py says; demo/convert.py has tables for other joints"
@@ -595,7 +689,8 @@ def write_keypoints(path: str | Path, keypoints: np.ndarray, fps: float, size: t
     |---|---|---|
     | format | () | "hot-keypoints 1" |
     | joints | (17,) | the names of the joints, `skeleton.H36M.names` |
-    | keypoints | (P, T, 17, 3) | of P people in T frames: x right, y down in pixels, and score 0..1; 0: the joint was not found |
+    | keypoints | (P, T, 17, 3) | of P people in T frames: x right, y down in pixels, and score 0..1; 0: the joint was
+    not found |
     | fps | () | frames per second |
     | size | (2,) | width and height of the picture in pixels |
 
@@ -617,10 +712,12 @@ def write_keypoints(path: str | Path, keypoints: np.ndarray, fps: float, size: t
 def read_keypoints(
     path: str | Path, video: str | None = None, size: tuple[int, int] | None = None, fps: float | None = None
 ) -> tuple[np.ndarray, float, tuple[int, int]]:
-    """The keypoints (P, T, 17, 3) float32, frames per second and (width, height) of a file in the layout of `write_keypoints`.
+    """The keypoints (P, T, 17, 3) float32, frames per second and (width, height) of a file in the layout of
+    `write_keypoints`.
 
-    Of VideoPose3D's files for one's own videos as well (common/custom_2d.py): video, size, fps are the video's name, what to take where
-    the file does not tell. Raises InputError where the file is missing, damaged or of another layout.
+    Of VideoPose3D's files for one's own videos as well (common/data/custom_2d.py): video, size, fps are the video's
+    name, what to take where the file does not tell. Raises InputError where the file is missing, damaged or of another
+    layout.
     """
     path = Path(path)
     with open_npz(path, SCHEMA, make="give the path of a keypoints file", layout=LAYOUT) as field:
@@ -631,7 +728,7 @@ def read_keypoints(
     if tuple(names.tolist()) != H36M.names:
         raise InputError(
             f"{path}: field joints is not the names of the {H36M.joints} joints of Human3.6M in order "
-            "(common/skeleton.py); bring the joints into that order, demo/convert.py has tables"
+            "(common/geometry/skeleton.py); bring the joints into that order, demo/convert.py has tables"
         )
     wrong = ~(np.abs(keypoints) <= MOST_PIXELS)  # NaN as well
     wrong[..., 2] |= (keypoints[..., 2] < 0) | (keypoints[..., 2] > 1)
@@ -639,7 +736,8 @@ def read_keypoints(
         person, frame, joint, axis = (int(number) for number in np.argwhere(wrong)[0])
         what = f"{('x', 'y', 'score')[axis]} of {H36M.names[joint]}, person {person}, frame {frame}"
         raise InputError(
-            f"{path}: field keypoints is {keypoints[person, frame, joint, axis]} ({what}), but pixels are finite and scores 0 to 1; "
+            f"{path}: field keypoints is {keypoints[person, frame, joint, axis]} ({what}), but pixels are finite and "
+            "scores 0 to 1; "
             "give joints that were not found as x 0, y 0 and score 0"
         )
     return keypoints.astype(np.float32), rate, (int(sides[0]), int(sides[1]))
@@ -651,7 +749,9 @@ def _read_custom_2d(
     clip = read_custom_2d(path, video)
     size, fps = clip.size or size, clip.fps or fps
     if size is None or fps is None:
-        raise InputError(f"{path}: does not tell the size or the frame rate of {shown(clip.name)}; give --video with its file")
+        raise InputError(
+            f"{path}: does not tell the size or the frame rate of {shown(clip.name)}; give --video with its file"
+        )
     if clip.fps is None:
         print(f"{path}: does not tell the frame rate of {shown(clip.name)}; {fps:g} frames/s are taken", flush=True)
     points = convert(clip.points, COCO_17) if clip.layout == "coco" else clip.points  # (T, 17, 3)

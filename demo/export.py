@@ -1,7 +1,9 @@
-"""Motion files of the demo: poses.npz (to be read again), .csv and .json (for other programs) and viewer.html (to be looked at).
+"""Motion files of the demo: poses.npz (to be read again), .csv and .json (for other programs) and viewer.html (to be
+looked at).
 
-Everywhere: P people, T frames, 17 joints as in common/skeleton.py. 3D is in metres and camera axes (x right, y down, z forward),
-relative to joint 0 (Hip); 2D is in pixels (x right, y down) with a score, <= 0 where a joint was not found.
+Everywhere: P people, T frames, 17 joints as in common/geometry/skeleton.py. 3D is in metres and camera axes (x right, y
+down, z forward), relative to joint 0 (Hip); 2D is in pixels (x right, y down) with a score, <= 0 where a joint was not
+found.
 
 poses.npz, plain arrays:
 
@@ -17,12 +19,12 @@ poses.npz, plain arrays:
 | model, checkpoint | () | name of the model and sha256 of its weights in hex digits; "" where not known |
 | axes, units | () | the sentences above |
 
-.csv: one row per person and frame, columns person, frame, time_s, valid (0 or 1), then per joint NAME_x_m, NAME_y_m, NAME_z_m
-(empty in frames that have no pose), then per joint NAME_x_px, NAME_y_px, NAME_score.
+.csv: one row per person and frame, columns person, frame, time_s, valid (0 or 1), then per joint NAME_x_m, NAME_y_m,
+NAME_z_m (empty in frames that have no pose), then per joint NAME_x_px, NAME_y_px, NAME_score.
 
-.json: {"format": "hot-poses-json 1", "fps", "size": [width, height], "frames", "joints", "parents", "axes", "units", "model",
-"checkpoint", "people": [{"valid": [0 or 1, T times], "poses_3d": [T times 17 x [x, y, z], or null], "keypoints_2d": [T times 17 x
-[x, y, score]]}]}. Both have metres to 0.001 mm, pixels to 0.01 and scores to 0.001.
+.json: {"format": "hot-poses-json 1", "fps", "size": [width, height], "frames", "joints", "parents", "axes", "units",
+"model", "checkpoint", "people": [{"valid": [0 or 1, T times], "poses_3d": [T times 17 x [x, y, z], or null],
+"keypoints_2d": [T times 17 x [x, y, score]]}]}. Both have metres to 0.001 mm, pixels to 0.01 and scores to 0.001.
 """
 
 from __future__ import annotations
@@ -38,15 +40,18 @@ from pathlib import Path
 
 import numpy as np
 
+from common.data.npz import open_npz
+from common.data.schema import FLOAT, FPS, MOST_METRES, MOST_PIXELS, TEXT, TRUTH, WHOLE, Field
 from common.errors import InputError
 from common.files import replacing, write_text
-from common.npz import open_npz
-from common.schema import FLOAT, FPS, MOST_METRES, MOST_PIXELS, TEXT, TRUTH, WHOLE, Field
-from common.skeleton import H36M
+from common.geometry.skeleton import H36M
 from demo.render import JOINT_RADIUS, LEFT, PEOPLE, RIGHT, Scene3D, place_people
 
 FORMAT, JSON_FORMAT = "hot-poses 1", "hot-poses-json 1"
-AXES = "3D: camera axes, x right, y down, z forward, relative to joint 0 (Hip); 2D: x right, y down from the upper left corner"
+AXES = (
+    "3D: camera axes, x right, y down, z forward, relative to joint 0 (Hip); "
+    "2D: x right, y down from the upper left corner"
+)
 UNITS = "3D: metres; 2D: pixels, and a score that is 0 or less where a joint was not found"
 METRES, PIXELS, SCORE = "%.6f", "%.2f", "%.3f"
 SCHEMA = {
@@ -70,8 +75,8 @@ LIBRARY = {"core": "three.core.min.js", "three": "three.module.min.js", "control
 class Poses:
     """What the demo found in a video, as in poses.npz (see above).
 
-    poses_3d (P, T, 17, 3) metres, NaN in frames without a pose; keypoints_2d (P, T, 17, 3) pixels and score; valid (P, T) bool;
-    size: (width, height) in pixels. model, checkpoint: name, and sha256 of the weights; "" where not known.
+    poses_3d (P, T, 17, 3) metres, NaN in frames without a pose; keypoints_2d (P, T, 17, 3) pixels and score; valid (P,
+    T) bool; size: (width, height) in pixels. model, checkpoint: name, and sha256 of the weights; "" where not known.
     """
 
     poses_3d: np.ndarray
@@ -127,28 +132,37 @@ def write_poses(path: str | Path, poses: Poses) -> None:
 
 
 def read_poses(path: str | Path) -> Poses:
-    """Read what `write_poses` wrote. Raises InputError where the file is missing, damaged, or not as the table above says."""
+    """Read what `write_poses` wrote. Raises InputError where the file is missing, damaged, or not as the table above
+    says.
+    """
     path = Path(path)
     layout = "see demo/export.py for the layout"
     with open_npz(path, SCHEMA, make="give a poses.npz that the demo wrote", layout=layout) as field:
         field("format")
-        poses_3d, keypoints_2d, valid, size, joints = map(field, ("poses_3d", "keypoints_2d", "valid", "size", "joints"))
+        poses_3d, keypoints_2d, valid, size, joints = map(
+            field, ("poses_3d", "keypoints_2d", "valid", "size", "joints")
+        )
         fps, model, checkpoint = float(field("fps")), str(field("model")), str(field("checkpoint"))
     if tuple(joints.tolist()) != H36M.names:
         raise InputError(f"{path}: field joints names other joints than the {H36M.joints} of Human3.6M; {layout}")
     _check_finite(path, "keypoints_2d", keypoints_2d, MOST_PIXELS, np.ones(valid.shape, bool))
     _check_finite(path, "poses_3d", poses_3d, MOST_METRES, valid | ~np.isnan(poses_3d).all(axis=(2, 3)))
     width, height = map(int, size)
-    return Poses(poses_3d.astype(np.float32), keypoints_2d.astype(np.float32), valid, fps, (width, height), model, checkpoint)
+    return Poses(
+        poses_3d.astype(np.float32), keypoints_2d.astype(np.float32), valid, fps, (width, height), model, checkpoint
+    )
 
 
 def _check_finite(path: Path, name: str, values: np.ndarray, most: float, where: np.ndarray) -> None:
-    """Raise InputError, naming the first place, where `values` (P, T, 17, 3) are not finite in the frames `where` (P, T)."""
+    """Raise InputError, naming the first place, where `values` (P, T, 17, 3) are not finite in the frames `where` (P,
+    T).
+    """
     broken = np.argwhere(~(np.abs(values) <= most).all(axis=-1) & where[..., None])  # NaN as well
     if len(broken):
         person, frame, joint = broken[0]
         raise InputError(
-            f"{path}: field {name} is not finite for person {person}, frame {frame}, joint {H36M.names[joint]}, or beyond {most:g}; "
+            f"{path}: field {name} is not finite for person {person}, frame {frame}, joint {H36M.names[joint]}, or "
+            f"beyond {most:g}; "
             "make the file again"
         )
 
@@ -188,7 +202,9 @@ def write_json(path: str | Path, poses: Poses) -> None:
     posed, keypoints = poses.posed, _known(poses.keypoints_2d)
     people = []
     for person in range(len(posed)):
-        pose = np.round(np.where(posed[person, :, None, None], poses.poses_3d[person], 0).astype(np.float64), 6).tolist()
+        pose = np.round(
+            np.where(posed[person, :, None, None], poses.poses_3d[person], 0).astype(np.float64), 6
+        ).tolist()
         seen = keypoints[person].astype(np.float64)
         seen = np.concatenate([np.round(seen[..., :2], 2), np.round(seen[..., 2:], 3)], axis=-1)
         people.append(
@@ -229,9 +245,9 @@ def write_viewer(
 ) -> None:
     """Write one page that shows the motion without a network: 3D to turn around, and the 2D keypoints beside it.
 
-    poses_3d (P, T, 17, 3) metres, NaN in frames without a pose; keypoints_2d (P, T, 17, 3) pixels and score; valid (P, T): a pose
-    that is there without it is shown faded. size: (width, height) of the picture. title: any text. fix_z: as in
-    `render.ground_height`. The same input gives the same bytes. Raises InputError where `path` cannot be written.
+    poses_3d (P, T, 17, 3) metres, NaN in frames without a pose; keypoints_2d (P, T, 17, 3) pixels and score; valid (P,
+    T): a pose that is there without it is shown faded. size: (width, height) of the picture. title: any text. fix_z: as
+    in `render.ground_height`. The same input gives the same bytes. Raises InputError where `path` cannot be written.
     """
     meta, motion = pack_motion(poses_3d, keypoints_2d, valid, fps, fix_z)
     offsets = place_people(poses_3d, has_pose(poses_3d), fps, keypoints_2d, fix_z)
@@ -255,12 +271,16 @@ def write_viewer(
         # A "</script>" in a name would end the element that holds the text.
         "META": json.dumps(meta, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c"),
         "MOTION": _packed(motion),
-        "LICENCE": html.escape((HERE / "vendor" / "three" / "LICENSE").read_text(encoding="utf-8").strip(), quote=False),
+        "LICENCE": html.escape(
+            (HERE / "vendor" / "three" / "LICENSE").read_text(encoding="utf-8").strip(), quote=False
+        ),
     }
     for name, file in LIBRARY.items():
         filling[name.upper()] = _packed((HERE / "vendor" / "three" / file).read_bytes())
     page = TEMPLATE.read_text(encoding="utf-8")
-    write_text(path, re.sub(r"@@([A-Z]+)@@", lambda found: filling[found[1]], page))  # in one go: what is filled in is not read again
+    write_text(
+        path, re.sub(r"@@([A-Z]+)@@", lambda found: filling[found[1]], page)
+    )  # in one go: what is filled in is not read again
 
 
 def pack_motion(
@@ -268,11 +288,11 @@ def pack_motion(
 ) -> tuple[dict[str, object], bytes]:
     """The motion as whole numbers for viewer.html -> (what they mean, their bytes).
 
-    The bytes are planes of T numbers, one plane after the other. First those of 16 bits, all low bytes of a plane before its high
-    ones, each number the change since the frame before: 51 planes per person (joint by joint x, y, z) in units of `metre`, the
-    ground under each person likewise, and 34 planes per person (joint by joint x, y) in units of `pixel`. Then those of 8 bits: 17
-    planes per person of scores in 1/255, and one per person of what there is: 0 nothing, 1 a bridged pose, 2 a pose.
-    `across` is where each person stands along x.
+    The bytes are planes of T numbers, one plane after the other. First those of 16 bits, all low bytes of a plane
+    before its high ones, each number the change since the frame before: 51 planes per person (joint by joint x, y, z)
+    in units of `metre`, the ground under each person likewise, and 34 planes per person (joint by joint x, y) in units
+    of `pixel`. Then those of 8 bits: 17 planes per person of scores in 1/255, and one per person of what there is: 0
+    nothing, 1 a bridged pose, 2 a pose. `across` is where each person stands along x.
     """
     people, frames = poses_3d.shape[:2]
     posed, keypoints = has_pose(poses_3d), _known(keypoints_2d).astype(np.float64)

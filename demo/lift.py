@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from common.camera import Camera
 from common.errors import InputError
-from common.lifting import Lifter
+from common.geometry.camera import Camera
+from common.inference.lifting import Lifter
 
 LONGEST_GAP = 0.5
 """Seconds without the person that are bridged by interpolation."""
@@ -17,8 +17,9 @@ SLOWEST = 1.0
 def bridge(keypoints: np.ndarray, fps: float) -> tuple[np.ndarray, np.ndarray, list[slice]]:
     """Fill gaps of up to LONGEST_GAP seconds in keypoints (T, 17, 3), pixels and score, by straight lines.
 
-    A frame is without the person where all its scores are 0. Returns the filled keypoints, in which a bridged frame has half the
-    score of the frames around; found (T,) bool, the frames that had the person; and the runs of frames without a long gap.
+    A frame is without the person where all its scores are 0. Returns the filled keypoints, in which a bridged frame has
+    half the score of the frames around; found (T,) bool, the frames that had the person; and the runs of frames without
+    a long gap.
     """
     found: np.ndarray = np.asarray((keypoints[..., 2] > 0).any(axis=1))  # (T,)
     at = np.flatnonzero(found)
@@ -42,10 +43,13 @@ def bridge(keypoints: np.ndarray, fps: float) -> tuple[np.ndarray, np.ndarray, l
     return filled, found, runs
 
 
-def one_euro(values: np.ndarray, fps: float, cutoff: float = 1.5, beta: float = 3.0, speed_cutoff: float = 1.0) -> np.ndarray:
+def one_euro(
+    values: np.ndarray, fps: float, cutoff: float = 1.5, beta: float = 3.0, speed_cutoff: float = 1.0
+) -> np.ndarray:
     """The 1-euro filter (Casiez et al., CHI 2012) over the first axis of (T, ...): still values are smoothed most.
 
-    cutoff: Hz at rest; beta: how much faster it follows per unit per second of speed; speed_cutoff: Hz, of the speed itself.
+    cutoff: Hz at rest; beta: how much faster it follows per unit per second of speed; speed_cutoff: Hz, of the speed
+    itself.
     """
 
     def weight(frequency: np.ndarray | float) -> np.ndarray | float:
@@ -68,11 +72,13 @@ def lift_people(
     height: float | None = None,
     fov: float | Camera | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Keypoints (P, T, 17, 3), pixels and score, of P people in a picture of `size` (width, height) -> poses and validity.
+    """Keypoints (P, T, 17, 3), pixels and score, of P people in a picture of `size` (width, height) -> poses and
+    validity.
 
-    poses: (P, T, 17, 3) float32 metres in camera axes, relative to the hip; NaN where the person was away for longer than can be
-    bridged. valid: (P, T) bool, the frames in which the person was seen. smooth: both ways through the 1-euro filter, so that
-    nothing lags. height, fov: as the Lifter takes them. Raises InputError where nobody is seen in any frame.
+    poses: (P, T, 17, 3) float32 metres in camera axes, relative to the hip; NaN where the person was away for longer
+    than can be bridged. valid: (P, T) bool, the frames in which the person was seen. smooth: both ways through the
+    1-euro filter, so that nothing lags. height, fov: as the Lifter takes them. Raises InputError where nobody is seen
+    in any frame.
     """
     poses = np.full(keypoints.shape, np.nan, np.float32)
     valid = np.zeros(keypoints.shape[:2], bool)
@@ -84,5 +90,8 @@ def lift_people(
                 pose = (one_euro(pose, fps) + one_euro(pose[::-1], fps)[::-1]) / 2
             poses[person, run] = pose
     if not valid.any():
-        raise InputError("no person was found in any frame; use a video in which one person is large enough to see, or another --detector")
+        raise InputError(
+            "no person was found in any frame; use a video in which one person is large enough to see, or another "
+            "--detector"
+        )
     return poses, valid

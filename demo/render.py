@@ -1,4 +1,5 @@
-"""Drawing what the demo found: 2D limbs over the video, 3D people on a ground grid. Arrays in, arrays out; pictures are BGR.
+"""Drawing what the demo found: 2D limbs over the video, 3D people on a ground grid. Arrays in, arrays out; pictures are
+BGR.
 
     offsets = place_people(poses_3d, valid, fps)
     scene = Scene3D.around(panel_size(picture_size), poses_3d + offsets[:, :, None], valid)
@@ -6,7 +7,8 @@
         draw_2d(picture, keypoints_2d[0, t], valid[0, t])
         both = side_by_side(picture, draw_3d(scene, poses_3d[:, t], valid[:, t], offsets[:, t]))
 
-3D is in metres and camera axes (x right, y down, z forward). Up is taken to be -y: a camera that is held askew tilts the person.
+3D is in metres and camera axes (x right, y down, z forward). Up is taken to be -y: a camera that is held askew tilts
+the person.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from common.skeleton import H36M
+from common.geometry.skeleton import H36M
 
 RIGHT, LEFT, MIDDLE = "#d9482b", "#1f6fb4", "#4d4d4d"
 """The person's right, left and trunk, as in benchmark/look.py."""
@@ -55,11 +57,12 @@ def _side(joint: int) -> str:
 
 
 def ground_height(pose: np.ndarray, valid: np.ndarray, fps: float, fix_z: bool = False) -> np.ndarray:
-    """Where the ground is under a person: poses (T, 17, 3) -> y in metres (T,), to be subtracted so that the ground is at 0.
+    """Where the ground is under a person: poses (T, 17, 3) -> y in metres (T,), to be subtracted so that the ground is
+    at 0.
 
-    fix_z: the lowest joint of every frame is on the ground, as in the published demo. Otherwise the ground is the lowest joint of a
-    moving window, smoothed: no joint ever goes below it, and it neither shakes with the noise nor follows short jumps. Frames that
-    are not valid (T,) take the ground of the frames around them.
+    fix_z: the lowest joint of every frame is on the ground, as in the published demo. Otherwise the ground is the
+    lowest joint of a moving window, smoothed: no joint ever goes below it, and it neither shakes with the noise nor
+    follows short jumps. Frames that are not valid (T,) take the ground of the frames around them.
     """
     valid = np.asarray(valid, bool)
     if not valid.any():
@@ -84,9 +87,9 @@ def place_people(
 ) -> np.ndarray:
     """Offsets (P, T, 3) float32 in metres that stand root-relative people (P, T, 17, 3) on the ground y = 0, in a row.
 
-    keypoints_2d (P, T, 17, 2 or 3): people stand in the order in which they are in the picture, from left to right; None: in the
-    order given. Their distances are not estimated: neighbours are APART. People who are never there together, as those of two
-    scenes, may have the same place. fix_z: see `ground_height`.
+    keypoints_2d (P, T, 17, 2 or 3): people stand in the order in which they are in the picture, from left to right;
+    None: in the order given. Their distances are not estimated: neighbours are APART. People who are never there
+    together, as those of two scenes, may have the same place. fix_z: see `ground_height`.
     """
     people, frames = poses_3d.shape[:2]
     valid = np.asarray(valid, bool)
@@ -99,7 +102,9 @@ def place_people(
     place = np.zeros(people, int)
     order = np.argsort(across, kind="stable")
     for number, person in enumerate(order):
-        place[person] = max((place[other] + 1 for other in order[:number] if (valid[other] & valid[person]).any()), default=0)
+        place[person] = max(
+            (place[other] + 1 for other in order[:number] if (valid[other] & valid[person]).any()), default=0
+        )
     for person in range(people):
         offsets[person, :, 0] = (place[person] - place.max() / 2) * APART
         offsets[person, :, 1] = -ground_height(poses_3d[person], valid[person], fps, fix_z)
@@ -112,16 +117,20 @@ def place_people(
 def draw_2d(frame: np.ndarray, keypoints: np.ndarray, valid: bool = True, person: int = 0) -> np.ndarray:
     """Draw one person's limbs over a picture, in place: frame (H, W, 3) uint8 BGR -> the same array.
 
-    keypoints (17, 3): x, y in pixels and the score. A limb is thin where one of its joints has a score below LOW_SCORE, and left
-    out where one has a score <= 0 or is not finite. person: which of PEOPLE the trunk's colour is; the first one's is light, to be
-    seen on any picture. Not valid: nothing is drawn.
+    keypoints (17, 3): x, y in pixels and the score. A limb is thin where one of its joints has a score below LOW_SCORE,
+    and left out where one has a score <= 0 or is not finite. person: which of PEOPLE the trunk's colour is; the first
+    one's is light, to be seen on any picture. Not valid: nothing is drawn.
     """
     if not valid:
         return frame
     keypoints = np.asarray(keypoints, np.float64)
     score = np.where(np.isfinite(keypoints).all(axis=-1), keypoints[:, 2], 0)
     points = _fixed_point(np.nan_to_num(keypoints[:, :2])).tolist()  # (17, 2)
-    colours = {"right": bgr(RIGHT), "left": bgr(LEFT), "middle": bgr(PEOPLE[person % len(PEOPLE)]) if person else (235, 235, 235)}
+    colours = {
+        "right": bgr(RIGHT),
+        "left": bgr(LEFT),
+        "middle": bgr(PEOPLE[person % len(PEOPLE)]) if person else (235, 235, 235),
+    }
     thick = max(2, round(min(frame.shape[:2]) / 190))
     thin = max(1, round(thick / 2.5))
     limbs = [(joint, parent, min(score[joint], score[parent])) for joint, parent in H36M.bones]
@@ -145,9 +154,10 @@ def draw_2d(frame: np.ndarray, keypoints: np.ndarray, valid: bool = True, person
 class Scene3D:
     """A ground grid at y = 0 and the virtual camera that looks at it.
 
-    size: (width, height) of the panel in pixels. centre: the point (x, y, z) in the middle of the panel, metres. distance: from
-    there to the camera. azimuth: degrees that the camera has gone from where the real one is to the person's side (> 0: to the
-    left in the picture); elevation: degrees above the horizontal. dark: a dark background instead of a white one.
+    size: (width, height) of the panel in pixels. centre: the point (x, y, z) in the middle of the panel, metres.
+    distance: from there to the camera. azimuth: degrees that the camera has gone from where the real one is to the
+    person's side (> 0: to the left in the picture); elevation: degrees above the horizontal. dark: a dark background
+    instead of a white one.
     """
 
     size: tuple[int, int]
@@ -194,7 +204,9 @@ class Scene3D:
         return min(self.size) / 2 / math.tan(math.radians(18))
 
     def project(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Points (..., 3) in metres -> pixels (..., 2) and depth in metres (...); points behind the camera come to its near plane."""
+        """Points (..., 3) in metres -> pixels (..., 2) and depth in metres (...); points behind the camera come to its
+        near plane.
+        """
         view = (np.asarray(points, np.float64) - self.centre) @ self.rotation.T
         depth = np.maximum(view[..., 2] + self.distance, NEAR)
         pixels = view[..., :2] * (self.focal / depth[..., None]) + (np.array(self.size) - 1) / 2
@@ -224,11 +236,15 @@ class Scene3D:
         return air, ground, line
 
     def _ground(self) -> np.ndarray:
-        """Every pixel's ray is followed to the ground: lines are as thick as they should be and fade out at the sides."""
+        """Every pixel's ray is followed to the ground: lines are as thick as they should be and fade out at the
+        sides.
+        """
         air, ground, line = self.tones
         (width, height), focal = self.size, self.focal
         x, y = np.meshgrid(np.arange(width) - (width - 1) / 2, np.arange(height) - (height - 1) / 2)
-        ray = np.stack([x / focal, y / focal, np.ones_like(x)], axis=-1) @ self.rotation  # (H, W, 3), 1 long along forward
+        ray = (
+            np.stack([x / focal, y / focal, np.ones_like(x)], axis=-1) @ self.rotation
+        )  # (H, W, 3), 1 long along forward
         origin = np.array(self.centre) - self.distance * self.rotation[2]
         below = ray[..., 1] > 1e-4
         depth = np.where(below, (SOLE - origin[1]) / np.where(below, ray[..., 1], 1), 1e3)  # metres along forward
@@ -261,7 +277,9 @@ class Scene3D:
             self._write(panel, name, tuple(place), 0.016, 0.75)
 
     def _write(self, panel: np.ndarray, text: str, place: tuple[float, float], height: float, strength: float) -> None:
-        """Text of a height (share of the panel's smaller side) with its middle at `place` (shares of width and height)."""
+        """Text of a height (share of the panel's smaller side) with its middle at `place` (shares of width and
+        height).
+        """
         air, ink = self.tones[0], np.array([245.0] * 3 if self.dark else [40.0] * 3)
         scale = height * min(self.size) / 22
         weight = max(1, round(scale))
@@ -271,11 +289,14 @@ class Scene3D:
         cv2.putText(panel, text, corner, cv2.FONT_HERSHEY_SIMPLEX, scale, colour, weight, cv2.LINE_AA)
 
 
-def draw_3d(scene: Scene3D, poses: np.ndarray, valid: np.ndarray | bool = True, offsets: np.ndarray | None = None) -> np.ndarray:
+def draw_3d(
+    scene: Scene3D, poses: np.ndarray, valid: np.ndarray | bool = True, offsets: np.ndarray | None = None
+) -> np.ndarray:
     """Draw the people of one frame -> a new panel (H, W, 3) uint8 BGR.
 
-    poses (P, 17, 3) or (17, 3): metres. offsets (P, 3): added to them, see `place_people`; None: the lowest joint of each person is
-    put on the ground. valid (P,): who is there; poses that are not finite count as not there. With nobody the panel says so.
+    poses (P, 17, 3) or (17, 3): metres. offsets (P, 3): added to them, see `place_people`; None: the lowest joint of
+    each person is put on the ground. valid (P,): who is there; poses that are not finite count as not there. With
+    nobody the panel says so.
     """
     poses = np.asarray(poses, np.float64).reshape(-1, H36M.joints, 3)
     there = np.broadcast_to(np.asarray(valid, bool), len(poses)) & np.isfinite(poses).all(axis=(1, 2))
@@ -290,7 +311,8 @@ def draw_3d(scene: Scene3D, poses: np.ndarray, valid: np.ndarray | bool = True, 
     pixels, depth = scene.project(joints)
     radius = JOINT_RADIUS * scene.focal / depth  # (N, 17) pixels
     _draw_shadows(scene, panel, joints)
-    # Every limb is a few capsules, one over the other, shaded as by a light from the upper left; the farthest limb comes first.
+    # Every limb is a few capsules, one over the other, shaded as by a light from the upper left; the farthest limb
+    # comes first.
     joint, parent = np.array(H36M.bones).T  # (16,) each
     far = (depth[:, joint] + depth[:, parent]) / 2  # (N, 16)
     colour = np.stack([_limb_colours(int(person), scene.dark) for person in shown])  # (N, 16, 3)
@@ -301,8 +323,12 @@ def draw_3d(scene: Scene3D, poses: np.ndarray, valid: np.ndarray | bool = True, 
     ends = np.stack([pixels[:, parent], pixels[:, joint]], axis=2)  # (N, 16, 2, 2)
     thick = np.stack([radius[:, parent], radius[:, joint]], axis=2)  # (N, 16, 2)
     # The first of the four is an edge that sets a limb off from those behind it.
-    tones = np.stack([0.25 * colour + 0.75 * air, 0.72 * colour, colour, colour + 0.32 * (255 - colour)], axis=2)  # (N, 16, 4, 3)
-    share, towards, edge = np.array([(1.0, 0.0, 1.5), (1.0, 0.0, 0.0), (0.8, 0.16, 0.0), (0.34, 0.36, 0.0)]).T[..., None]  # (4, 1) each
+    tones = np.stack(
+        [0.25 * colour + 0.75 * air, 0.72 * colour, colour, colour + 0.32 * (255 - colour)], axis=2
+    )  # (N, 16, 4, 3)
+    share, towards, edge = np.array([(1.0, 0.0, 1.5), (1.0, 0.0, 0.0), (0.8, 0.16, 0.0), (0.34, 0.36, 0.0)]).T[
+        ..., None
+    ]  # (4, 1) each
     thick = thick[:, :, None]  # (N, 16, 1, 2)
     centres = ends[:, :, None] - np.array([0.6, 0.8]) * (towards * thick)[..., None]  # (N, 16, 4, 2, 2)
     outlines = _capsules(centres, share * thick + edge)  # (N, 16, 4, 2 * ARC, 2)
@@ -324,7 +350,9 @@ def _limb_colours(person: int, dark: bool) -> np.ndarray:
 
 
 def _capsules(ends: np.ndarray, radius: np.ndarray) -> np.ndarray:
-    """Outlines of the hulls of two discs each: ends (..., 2, 2) and radius (..., 2) in pixels -> (..., 2 * ARC, 2) for OpenCV."""
+    """Outlines of the hulls of two discs each: ends (..., 2, 2) and radius (..., 2) in pixels -> (..., 2 * ARC, 2) for
+    OpenCV.
+    """
     first, second = ends[..., 0, :], ends[..., 1, :]
     way = second - first
     length = np.hypot(way[..., 0], way[..., 1])
@@ -337,7 +365,10 @@ def _capsules(ends: np.ndarray, radius: np.ndarray) -> np.ndarray:
     turn = np.arctan2(way[..., 1], way[..., 0])
     around = np.linspace(-1, 1, ARC)
     outlines = []
-    for end, size, middle, half in ((second, radius[..., 1], turn, tangent), (first, radius[..., 0], turn + np.pi, np.pi - tangent)):
+    for end, size, middle, half in (
+        (second, radius[..., 1], turn, tangent),
+        (first, radius[..., 0], turn + np.pi, np.pi - tangent),
+    ):
         angle = middle[..., None] + half[..., None] * around  # (..., ARC)
         outlines.append(end[..., None, :] + size[..., None, None] * np.stack([np.cos(angle), np.sin(angle)], axis=-1))
     return _fixed_point(np.concatenate(outlines, axis=-2))
@@ -366,7 +397,9 @@ def _draw_shadows(scene: Scene3D, panel: np.ndarray, joints: np.ndarray) -> None
     soft = cv2.GaussianBlur(np.ascontiguousarray(mask[rows, columns]), (0, 0), blur)
     target = panel[shrink * rows.start : shrink * rows.stop, shrink * columns.start : shrink * columns.stop]
     light: np.ndarray = 255 - (0.55 if scene.dark else 0.2) * soft
-    light = cv2.resize(light.astype(np.uint8), (shrink * soft.shape[1], shrink * soft.shape[0]), interpolation=cv2.INTER_LINEAR)
+    light = cv2.resize(
+        light.astype(np.uint8), (shrink * soft.shape[1], shrink * soft.shape[0]), interpolation=cv2.INTER_LINEAR
+    )
     light = light[: target.shape[0], : target.shape[1]]
     target[:] = cv2.multiply(target, cv2.merge((light, light, light)), scale=1 / 255)
 
@@ -381,7 +414,9 @@ def panel_size(picture: tuple[int, int]) -> tuple[int, int]:
 
 
 def side_by_side(picture: np.ndarray, panel: np.ndarray) -> np.ndarray:
-    """The picture and to its right the panel, both (H, W, 3) uint8 -> a new array with even sides: a row or column too many is cut."""
+    """The picture and to its right the panel, both (H, W, 3) uint8 -> a new array with even sides: a row or column too
+    many is cut.
+    """
     height, right = (side // 2 * 2 for side in panel.shape[:2])
     left = max(2, picture.shape[1] // 2 * 2)
     both = np.empty((height, left + right, 3), np.uint8)

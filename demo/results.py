@@ -1,8 +1,10 @@
-"""The folder of a run's results: a file is replaced there only if this program wrote it, as it is, from the same source.
+"""The folder of a run's results: a file is replaced there only if this program wrote it, as it is, from the same
+source.
 
 `written.json` in the folder keeps what this program wrote there:
 
-    {"format": "hot-written 1", "source": the path of the video, "files": {"poses.csv": [sha256 in hex digits, ...], ...}}
+    {"format": "hot-written 1", "source": the path of the video, "files": {"poses.csv": [sha256 in hex digits, ...],
+    ...}}
 
 A file whose content is none of these is somebody else's.
 """
@@ -27,10 +29,14 @@ LONGEST_NAME = 200
 
 
 def name_after(source: str | Path) -> str:
-    """What the results of a video, a folder or a file are called: its name without the ending, in characters that every file can hold."""
+    """What the results of a video, a folder or a file are called: its name without the ending, in characters that every
+    file can hold.
+    """
     path = Path(os.path.abspath(source))
     stem = path.name if os.path.isdir(path) else path.stem
-    stem = "".join(letter if letter.isprintable() else "_" for letter in stem)  # so is what stands for bytes that are no UTF-8
+    stem = "".join(
+        letter if letter.isprintable() else "_" for letter in stem
+    )  # so is what stands for bytes that are no UTF-8
     while len(stem.encode()) > LONGEST_NAME:
         stem = stem[:-1]
     return stem if stem.strip(".") else "video"
@@ -45,16 +51,19 @@ class _Record:
 
 
 class Results:
-    """The results of a run over `source` in `folder`; used by `with`, which also keeps other runs out and makes the folder.
+    """The results of a run over `source` in `folder`; used by `with`, which also keeps other runs out and makes the
+    folder.
 
-    names: the files that will be written. inputs: the files that are read. Where the block ends with an error before anything was
-    written, the folder goes again.
+    names: the files that will be written. inputs: the files that are read. Where the block ends with an error before
+    anything was written, the folder goes again.
 
-    Raises InputError, when the block begins, where one of the files would replace an input, results of another source, or a file that
-    this program did not write or that was changed since, and where the folder cannot be written.
+    Raises InputError, when the block begins, where one of the files would replace an input, results of another source,
+    or a file that this program did not write or that was changed since, and where the folder cannot be written.
     """
 
-    def __init__(self, folder: str | Path, source: str | Path, names: Iterable[str], inputs: Iterable[str | Path] = ()) -> None:
+    def __init__(
+        self, folder: str | Path, source: str | Path, names: Iterable[str], inputs: Iterable[str | Path] = ()
+    ) -> None:
         self.folder, self.names, self.inputs = Path(folder), tuple(names), tuple(inputs)
         self._record = _read_record(self.folder / RECORD)
         if Path(source).name in self._record.files and _same_file(Path(source).parent, self.folder):
@@ -78,11 +87,14 @@ class Results:
 
     @contextlib.contextmanager
     def writing(self, name: str) -> Iterator[Path]:
-        """Yield a temporary path for the file `name`; when the block ends without an error, it takes its place in the folder."""
+        """Yield a temporary path for the file `name`; when the block ends without an error, it takes its place in the
+        folder.
+        """
         with replacing(self.folder / name) as temporary:
             yield temporary
             before = self._check(name)  # again: the work may have taken hours
-            # Noted before the file gets its name, so that nothing that is written is ever unknown; until then the old one is there.
+            # Noted before the file gets its name, so that nothing that is written is ever unknown; until then the old
+            # one is there.
             self._record.source = self.source
             self._record.files[name] = [*before, hash_file(temporary)]
             content = {"format": FORMAT, "source": self.source, "files": self._record.files}

@@ -1,4 +1,6 @@
-"""The stages of the demo: they run side by side, and end, with the files and threads that they hold, when their block is left."""
+"""The stages of the demo: they run side by side, and end, with the files and threads that they hold, when their block
+is left.
+"""
 
 from __future__ import annotations
 
@@ -81,7 +83,8 @@ def ahead(items: Iterable[Item]) -> Iterator[Iterator[Item]]:
 def detect_people(video: VideoReader, detector: Detector, most: int) -> np.ndarray:
     """The 2D keypoints of the people seen longest, at most `most` at a time -> (P, T, 17, 3), pixels and score.
 
-    Nobody is followed over a scene cut: who is seen on both sides is two people. Raises InputError where nobody is found.
+    Nobody is followed over a scene cut: who is seen on both sides is two people. Raises InputError where nobody is
+    found.
     """
     tracker, scenes = Tracker(float(video.fps)), 1
     with ahead(with_cuts(video)) as pictures:
@@ -96,23 +99,31 @@ def detect_people(video: VideoReader, detector: Detector, most: int) -> np.ndarr
         raise InputError(f"{video.path}: holds no picture that can be read; record, download or copy it again")
     keypoints = tracker.tracks(most)
     if not len(keypoints):
-        raise InputError(f"{video.path}: no person was found for half a second; use a video in which a person is large enough to see")
+        raise InputError(
+            f"{video.path}: no person was found for half a second; use a video in which a person is large enough to see"
+        )
     if scenes > 1:
         print(f"{scenes} scenes; nobody is followed from one to the next")
     if len(keypoints) < tracker.found:
-        print(f"{tracker.found} people, of whom the {len(keypoints)} seen longest are taken; --people takes more at a time")
+        print(
+            f"{tracker.found} people, of whom the {len(keypoints)} seen longest are taken; --people takes more at a "
+            "time"
+        )
     return keypoints
 
 
 def check_same_video(video: VideoReader, path: str | Path, frames: int, fps: float, size: tuple[int, int]) -> None:
-    """Raise InputError where the keypoints or poses of a file cannot be of this video: their frames, rate or size differ."""
+    """Raise InputError where the keypoints or poses of a file cannot be of this video: their frames, rate or size
+    differ.
+    """
     advice = "give the video that they are of, or leave --video out"
     if video.size != tuple(size):
         have, want = ("x".join(map(str, sides)) for sides in (video.size, size))
         raise InputError(f"{path}: is of pictures of {want} pixels, but those of {video.path} have {have}; {advice}")
     if abs(float(video.fps) / fps - 1) > SAME_RATE:
         raise InputError(
-            f"{path}: is of {fps:g} frames per second, but {video.path} has {float(video.fps):g}; {advice}, or --fps for a folder of images"
+            f"{path}: is of {fps:g} frames per second, but {video.path} has {float(video.fps):g}; {advice}, or --fps "
+            "for a folder of images"
         )
     if video.frames != frames:  # what a file says of itself may be wrong
         count = sum(1 for _ in video.scaled(2))
@@ -128,7 +139,9 @@ def drawn(pictures: Iterable[np.ndarray], poses: Poses, size: tuple[int, int], f
     posed = poses.posed  # (P, T)
     offsets = place_people(poses.poses_3d, posed, poses.fps, poses.keypoints_2d, fix_z)  # (P, T, 3)
     scene = Scene3D.around(panel_size(size), poses.poses_3d + offsets[:, :, None], posed)
-    keypoints = poses.keypoints_2d * np.array([size[0] / poses.size[0], size[1] / poses.size[1], 1], np.float32)  # (P, T, 17, 3)
+    keypoints = poses.keypoints_2d * np.array(
+        [size[0] / poses.size[0], size[1] / poses.size[1], 1], np.float32
+    )  # (P, T, 17, 3)
     frames, count = posed.shape[1], 0
     for frame, picture in enumerate(pictures):
         count += 1
@@ -138,14 +151,16 @@ def drawn(pictures: Iterable[np.ndarray], poses: Poses, size: tuple[int, int], f
             draw_2d(picture, keypoints[person, frame], poses.valid[person, frame], person)
         yield side_by_side(picture, draw_3d(scene, poses.poses_3d[:, frame], posed[:, frame], offsets[:, frame]))
     if count != frames:
-        raise InputError(f"the poses are of {frames} frames, but the video has {count}; give the video that they are of")
+        raise InputError(
+            f"the poses are of {frames} frames, but the video has {count}; give the video that they are of"
+        )
 
 
 def render(video: VideoReader | None, poses: Poses, path: Path, fix_z: bool, lines: int) -> int:
     """Write the side-by-side video, no higher than `lines` pixels, and return how many pictures it has.
 
-    Decoding, drawing and encoding run side by side. No video: the 2D stands on grey. Raises InputError where the video has not as
-    many pictures as the poses have frames, or the file cannot be written.
+    Decoding, drawing and encoding run side by side. No video: the 2D stands on grey. Raises InputError where the video
+    has not as many pictures as the poses have frames, or the file cannot be written.
     """
     frames, size = poses.posed.shape[1], scaled_size(video.size if video else poses.size, lines)
     if video:
@@ -155,7 +170,9 @@ def render(video: VideoReader | None, poses: Poses, path: Path, fix_z: bool, lin
     sound = video.path if video and video.has_audio else None
     with ahead(pictures) as decoded, ahead(drawn(decoded, poses, size, fix_z)) as sheets:
         first = next(sheets)
-        with VideoWriter(path, video.fps if video else poses.fps, first.shape[1::-1], sound, frames / poses.fps) as writer:
+        with VideoWriter(
+            path, video.fps if video else poses.fps, first.shape[1::-1], sound, frames / poses.fps
+        ) as writer:
             every = itertools.chain([first], sheets)
             for sheet in tqdm(every, total=frames, desc="drawing", unit="frame", disable=None, leave=False):
                 writer.write(sheet)

@@ -8,18 +8,24 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from common.skeleton import H36M
+from common.geometry.skeleton import H36M
 
 FARTHEST = 0.5
-"""People farther apart than this from one frame to the next are not the same, in units of the person's size in the picture."""
+"""People farther apart than this from one frame to the next are not the same, in units of the person's size in the
+picture.
+"""
 SPEED = 3.0
 """Whoever was out of sight may have gone so many of these units a second further: about a sprint."""
 PATIENCE = (0.25, 1.0)
-"""Seconds after which somebody who was out of sight is somebody new: as long as the person had been seen, but within these."""
+"""Seconds after which somebody who was out of sight is somebody new: as long as the person had been seen, but within
+these.
+"""
 SHORTEST = (0.5, 0.8)
 """A person must have been seen for so many seconds or, where the whole video is hardly longer, for this share of it."""
 IN_ALL = 24
-"""No more people than this come out of a video with many scenes: each has a row of its own over all frames in every result."""
+"""No more people than this come out of a video with many scenes: each has a row of its own over all frames in every
+result.
+"""
 
 # The motion model: constant velocity, in units of the person's size and seconds.
 JITTER = 0.015
@@ -35,13 +41,18 @@ SCALE = 0.15
 LIKENESS = 0.08
 """A joint that is this far from where it was in the body, in sizes, adds exp(-1/2) to the likeness of two poses."""
 POSE, FORGETTING = 12.0, 0.2
-"""The cost of no likeness at all to the last pose, from one frame to the next, and the seconds in which that falls to a third."""
+"""The cost of no likeness at all to the last pose, from one frame to the next, and the seconds in which that falls to a
+third.
+"""
 USUAL, MEMORY = 10.0, 0.7
-"""The cost of no likeness at all to the person's usual pose, and the seconds after which a pose weighs a third in that."""
+"""The cost of no likeness at all to the person's usual pose, and the seconds after which a pose weighs a third in that.
+"""
 SAME = (0.15, 0.8)
 """Two in one frame are one person if they are closer than this, in sizes, and their poses are more alike than this."""
 SETTLED, GLIMPSE = 0.25, 0.1
-"""A track is sure of its person after so many seconds, and as long as he or she was not out of sight for more than so many."""
+"""A track is sure of its person after so many seconds, and as long as he or she was not out of sight for more than so
+many.
+"""
 TINY = 1e-6
 """Stands for sizes and lengths of 0, pixels, which nothing can be divided by."""
 IMPOSSIBLE = 1e6
@@ -52,7 +63,9 @@ _ENDS = np.array(H36M.bones)  # (16, 2): joint and parent
 
 @dataclass(eq=False)
 class _Track:
-    """One person: the numbers of the frames in which he or she was seen, the keypoints (17, 3) in these, and how the person moves."""
+    """One person: the numbers of the frames in which he or she was seen, the keypoints (17, 3) in these, and how the
+    person moves.
+    """
 
     frames: list[int] = field(default_factory=list)
     people: list[np.ndarray] = field(default_factory=list)
@@ -68,7 +81,9 @@ class _Track:
     """(2, 2) of place and velocity along x, and along y: sizes and seconds."""
 
     def predict(self, seconds: float) -> tuple[np.ndarray, np.ndarray]:
-        """After so many seconds: how far the middle is from that of the last keypoints (2,), pixels; and the covariance (2, 2)."""
+        """After so many seconds: how far the middle is from that of the last keypoints (2,), pixels; and the covariance
+        (2, 2).
+        """
         step = np.array([[1, seconds], [0, 1]])
         change = CHANGE * np.array([[seconds**3 / 3, seconds**2 / 2], [seconds**2 / 2, seconds]])
         return self.offset + self.velocity * seconds, step @ self.covariance @ step.T + change
@@ -96,8 +111,9 @@ class _Track:
 class Tracker:
     """Takes the people of one picture after another; `tracks` gives them as arrays.
 
-    Each picture's people go to the tracks that they fit best, all together as well as can be (Hungarian assignment). Where a person
-    should be by now, how large he or she was and in which pose count together, as logarithms of probabilities.
+    Each picture's people go to the tracks that they fit best, all together as well as can be (Hungarian assignment).
+    Where a person should be by now, how large he or she was and in which pose count together, as logarithms of
+    probabilities.
     """
 
     def __init__(self, fps: float) -> None:
@@ -136,8 +152,9 @@ class Tracker:
         return len(track.frames) >= min(seconds * self.fps, share * self.count)
 
     def _without_doubles(self, people: np.ndarray) -> np.ndarray:
-        """Of people (P, 17, 3) of the next picture everybody once: of two who are one, whom a track that is sure goes on with, or who
-        has the better scores. People of two such tracks are known to be two, however close they come."""
+        """Of people (P, 17, 3) of the next picture everybody once: of two who are one, whom a track that is sure goes
+        on with, or who has the better scores. People of two such tracks are known to be two, however close they come.
+        """
         doubles = same(people)  # (P, P)
         if not doubles.any():
             return people
@@ -154,7 +171,9 @@ class Tracker:
         return len(track.frames) >= SETTLED * self.fps and self._unseen(track) <= GLIMPSE
 
     def _assign(self, tracks: list[_Track], people: np.ndarray) -> dict[int, _Track]:
-        """Who of people (P, 17, 3) goes on which of the tracks, all together as likely as can be: by the person's number."""
+        """Who of people (P, 17, 3) goes on which of the tracks, all together as likely as can be: by the person's
+        number.
+        """
         if not tracks or not len(people):
             return {}
         cost = self._cost(tracks, people)
@@ -162,7 +181,9 @@ class Tracker:
         return {int(person): tracks[track] for track, person in pairs if cost[track, person] < IMPOSSIBLE}
 
     def _cost(self, tracks: list[_Track], people: np.ndarray) -> np.ndarray:
-        """How unlikely it is that people (P, 17, 3) are those of the tracks -> (N, P), -log(probability); IMPOSSIBLE: cannot be."""
+        """How unlikely it is that people (P, 17, 3) are those of the tracks -> (N, P), -log(probability); IMPOSSIBLE:
+        cannot be.
+        """
         last = np.stack([track.people[-1] for track in tracks])  # (N, 17, 3)
         unseen = np.array([[self._unseen(track)] for track in tracks])  # (N, 1)
         predicted = [track.predict(self._unseen(track) + 1 / self.fps) for track in tracks]
@@ -174,7 +195,9 @@ class Tracker:
         scale = np.log(_limbs(last)[:, None] / _limbs(people))  # (N, P)
         usual = compare(np.stack([track.usual for track in tracks]), people, sizes)[1]  # (N, P)
         unlike = POSE * np.exp(-unseen / FORGETTING) * (1 - likeness) + USUAL * (1 - usual)
-        wrong = -np.log(np.maximum(people[..., 2].mean(axis=-1), 1e-6))  # (P,): what is incomplete is less likely to be anybody
+        wrong = -np.log(
+            np.maximum(people[..., 2].mean(axis=-1), 1e-6)
+        )  # (P,): what is incomplete is less likely to be anybody
         cost = error**2 / variance / 2 + np.log(variance) + (scale / SCALE) ** 2 / 2 + unlike + wrong
         possible = np.linalg.norm(moved, axis=-1) <= (FARTHEST + SPEED * (unseen + 1 / self.fps)) * sizes
         return np.where(possible, cost, IMPOSSIBLE)
@@ -190,8 +213,8 @@ class Tracker:
     def tracks(self, most: int) -> np.ndarray:
         """The people who were seen longest, longest first -> (P, T, 17, 3), zeros where they were not seen.
 
-        In no picture are there more than `most`, and in all no more than IN_ALL or `most`. Whoever was seen for less than SHORTEST
-        says is a flicker and left out; P may be 0.
+        In no picture are there more than `most`, and in all no more than IN_ALL or `most`. Whoever was seen for less
+        than SHORTEST says is a flicker and left out; P may be 0.
         """
         chosen: list[_Track] = []
         seen = np.zeros(self.count, int)  # (T,) how many of the chosen
@@ -212,7 +235,8 @@ def patience(seen: float) -> float:
 
 
 def compare(first: np.ndarray, second: np.ndarray, sizes: np.ndarray | float = 1.0) -> tuple[np.ndarray, np.ndarray]:
-    """How far people (N, 17, 3) moved to become others (P, 17, 3), and how alike the poses are: (N, P, 2) in pixels, (N, P) 0 to 1.
+    """How far people (N, 17, 3) moved to become others (P, 17, 3), and how alike the poses are: (N, P, 2) in pixels,
+    (N, P) 0 to 1.
 
     The likeness is the object keypoint similarity of poses that lie on each other, relative to `sizes` (N, P).
     Both count joints by their scores; where there is no common joint, the way is inf and the likeness 0.
@@ -228,10 +252,14 @@ def compare(first: np.ndarray, second: np.ndarray, sizes: np.ndarray | float = 1
 
 
 def mean_pose(first: np.ndarray, second: np.ndarray, share: float) -> np.ndarray:
-    """The mean (17, 3) of two people, of whom the first is laid on the second, by scores and the share of the second."""
+    """The mean (17, 3) of two people, of whom the first is laid on the second, by scores and the share of the
+    second.
+    """
     moved = compare(first[None], second[None])[0][0, 0]
     weights = np.stack([(1 - share) * first[:, 2], share * second[:, 2]])[..., None]  # (2, 17, 1)
-    points = (weights * np.stack([first[:, :2] + moved, second[:, :2]])).sum(axis=0) / np.maximum(weights.sum(axis=0), TINY)
+    points = (weights * np.stack([first[:, :2] + moved, second[:, :2]])).sum(axis=0) / np.maximum(
+        weights.sum(axis=0), TINY
+    )
     return np.concatenate([points, weights.sum(axis=0)], axis=1)
 
 
@@ -244,7 +272,9 @@ def _limbs(people: np.ndarray) -> np.ndarray:
 
 
 def same(people: np.ndarray) -> np.ndarray:
-    """Which people (P, 17, 3) of one picture are one who was found twice, at one place and in one pose -> (P, P), nobody with himself."""
+    """Which people (P, 17, 3) of one picture are one who was found twice, at one place and in one pose -> (P, P),
+    nobody with himself.
+    """
     sizes = np.maximum(size(people)[:, None], size(people))  # (P, P)
     moved, likeness = compare(people, people, sizes)
     nearest, like = SAME

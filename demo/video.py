@@ -1,4 +1,6 @@
-"""Reading and writing video: files, folders of images and cameras in, MP4 that browsers play out. PyAV (FFmpeg) does the coding."""
+"""Reading and writing video: files, folders of images and cameras in, MP4 that browsers play out. PyAV (FFmpeg) does
+the coding.
+"""
 
 from __future__ import annotations
 
@@ -37,12 +39,15 @@ _AAC_RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 120
 _LONGEST_PAUSE = 10.0  # seconds between two frames: a longer step, beyond the file's own length, is a broken clock
 _BROKEN_STEP = 1.0  # seconds backwards: a smaller step is jitter, a larger one a broken clock
 _LEAD = 0.5  # seconds by which sound is written before the pictures, so that players need not seek
-_EARLY_SOUND = 0.1  # seconds before the first picture that are kept: decoders need them to settle, players do not play them
+_EARLY_SOUND = (
+    0.1  # seconds before the first picture that are kept: decoders need them to settle, players do not play them
+)
 # Beside "veryfast" alone: less than half the time at nearly the same picture, for a file that is a third larger.
 _CODING = {"preset": "veryfast", "crf": "20", "x264-params": "subme=0:me=dia:partitions=none:cabac=0"}
 
 
-# Reading ---------------------------------------------------------------------------------------------------------------------
+# Reading
+# ---------------------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -53,8 +58,8 @@ class VideoReader:
     frames, duration (seconds): what the file says about itself, None where it does not; a damaged file yields fewer.
     has_audio: whether there is sound for VideoWriter's audio_from.
 
-    Each step yields (index, seconds = index / fps, picture (H, W, 3) uint8 BGR, the caller's own). Raises InputError where an
-    image cannot be read; warns on stderr, once, where a part of a video cannot be.
+    Each step yields (index, seconds = index / fps, picture (H, W, 3) uint8 BGR, the caller's own). Raises InputError
+    where an image cannot be read; warns on stderr, once, where a part of a video cannot be.
     """
 
     path: Path
@@ -70,7 +75,9 @@ class VideoReader:
             yield index, float(index / self.fps), picture
 
     def scaled(self, lines: int) -> VideoReader:
-        """The same with pictures that are no higher than `lines` pixels; made small while they are decoded, which is cheap."""
+        """The same with pictures that are no higher than `lines` pixels; made small while they are decoded, which is
+        cheap.
+        """
         return replace(self, size=scaled_size(self.size, lines))
 
 
@@ -81,14 +88,19 @@ def scaled_size(size: tuple[int, int], lines: int) -> tuple[int, int]:
 
 
 def open_video(
-    source: str | Path, folder: str | Path = VIDEOS, *, fps: float | Fraction = DEFAULT_FPS, seconds: float | None = None
+    source: str | Path,
+    folder: str | Path = VIDEOS,
+    *,
+    fps: float | Fraction = DEFAULT_FPS,
+    seconds: float | None = None,
 ) -> VideoReader:
-    """A reader of `source`: a video, a folder of images, a bare name of one of these in `folder`, or a camera's number in digits.
+    """A reader of `source`: a video, a folder of images, a bare name of one of these in `folder`, or a camera's number
+    in digits.
 
-    Videos come out upright, at their average rate. Where their own rate varies, each picture is the frame that is nearest in
-    time, repeated or left out as needed: the length stays, and sound stays in step. Time 0 is the first frame that decodes.
-    Images come in natural order (frame2 before frame10) at `fps`. A camera is first recorded into `folder`, see record_camera,
-    for `seconds`.
+    Videos come out upright, at their average rate. Where their own rate varies, each picture is the frame that is
+    nearest in time, repeated or left out as needed: the length stays, and sound stays in step. Time 0 is the first
+    frame that decodes. Images come in natural order (frame2 before frame10) at `fps`. A camera is first recorded into
+    `folder`, see record_camera, for `seconds`.
 
     Raises InputError where there is no such file, it is not a video, none of its frames can be decoded, a folder has no
     images, or these cannot be read or differ in size.
@@ -100,8 +112,8 @@ def open_video(
 
 
 def find_source(source: str | Path, folder: str | Path = VIDEOS) -> tuple[Path, int | None]:
-    """The path that `open_video` reads for a source, and None; for a camera the new file in `folder` that it would be recorded
-    to, and its number. Raises InputError where there is no such file.
+    """The path that `open_video` reads for a source, and None; for a camera the new file in `folder` that it would be
+    recorded to, and its number. Raises InputError where there is no such file.
     """
     name, folder = str(source), Path(folder)
     # os.path's functions, since those of Path raise errors for names that are too long and others.
@@ -115,7 +127,9 @@ def find_source(source: str | Path, folder: str | Path = VIDEOS) -> tuple[Path, 
         while path.exists():
             path = path.with_stem(path.stem + "_")
         return path, int(name)
-    raise InputError(f"{name or 'no name'}: there is no such file, here or in {folder}; give a video or a folder of images")
+    raise InputError(
+        f"{name or 'no name'}: there is no such file, here or in {folder}; give a video or a folder of images"
+    )
 
 
 def _open_file(path: Path) -> VideoReader:
@@ -142,14 +156,20 @@ class _VideoFile:
             stream = _video_stream(container)
             sound = container.streams.best("audio")
             if stream is None:
-                what = "no pictures that FFmpeg can read, it is no video or was cut off" if sound is None else "only sound"
+                what = (
+                    "no pictures that FFmpeg can read, it is no video or was cut off" if sound is None else "only sound"
+                )
                 raise InputError(f"{path}: holds {what}; give a video")
             first = next(_decode(container, stream), None)
             if first is None:
-                raise InputError(f"{path}: no frame of it can be decoded, it is empty or damaged; record, download or copy it again")
+                raise InputError(
+                    f"{path}: no frame of it can be decoded, it is empty or damaged; record, download or copy it again"
+                )
             self.has_audio = sound is not None
             claimed = stream.average_rate or stream.guessed_rate
-            self.fps = simple_rate(claimed if claimed and SLOWEST <= claimed <= FASTEST else self._measured_rate(claimed))
+            self.fps = simple_rate(
+                claimed if claimed and SLOWEST <= claimed <= FASTEST else self._measured_rate(claimed)
+            )
             self.duration = _duration(container, stream)
             self.matrix = _display_matrix(first)
             aspect = stream.sample_aspect_ratio or 1
@@ -159,7 +179,9 @@ class _VideoFile:
         self.colours = Colorspace.ITU709 if min(stored) >= 720 else Colorspace.ITU601
 
     def _measured_rate(self, claimed: Fraction | None) -> Fraction | float:
-        """Frames per second as the times of the packets show them; as the file claims, where these bear it out or are not there."""
+        """Frames per second as the times of the packets show them; as the file claims, where these bear it out or are
+        not there.
+        """
         times: list[float] = []
         with _opened(self.path) as container:
             stream = _video_stream(container)
@@ -169,7 +191,9 @@ class _VideoFile:
                     seconds = _seconds(packet.pts, stream.time_base)
                     times += [] if seconds is None else [seconds]
         steps = np.diff(np.unique(times))
-        steps = steps[steps <= max(_LONGEST_PAUSE, np.median(steps))] if len(steps) else steps  # a longer one is a broken clock
+        steps = (
+            steps[steps <= max(_LONGEST_PAUSE, np.median(steps))] if len(steps) else steps
+        )  # a longer one is a broken clock
         if not len(steps):
             return claimed or DEFAULT_FPS
         rate = float(1 / steps.mean())
@@ -181,7 +205,9 @@ class _VideoFile:
         width, height = size[::-1] if _lies_on_its_side(self.matrix) else size
         for frame in _at_constant_rate(self._timed(), float(self.fps)):
             colours = self.colours if frame.colorspace == 2 else None  # 2: the file does not say
-            plain = convert.reformat(frame, width, height, "bgr24", src_colorspace=colours, interpolation="AREA", threads=1)
+            plain = convert.reformat(
+                frame, width, height, "bgr24", src_colorspace=colours, interpolation="AREA", threads=1
+            )
             picture = plain.to_ndarray()
             yield _upright(picture.copy() if plain is frame else picture, self.matrix)  # the frame may be shown again
 
@@ -207,7 +233,9 @@ class _VideoFile:
                 if stamp is None:
                     shown += period
                 else:
-                    if offset is None or not -_BROKEN_STEP <= stamp - offset - shown <= longest:  # the clock starts, or jumped
+                    if (
+                        offset is None or not -_BROKEN_STEP <= stamp - offset - shown <= longest
+                    ):  # the clock starts, or jumped
                         offset = stamp - (shown + period)
                     shown = max(shown, stamp - offset)
                 lasts = _seconds(frame.duration or None, stream.time_base) or period
@@ -219,21 +247,30 @@ class _VideoFile:
             return
         self.warned = True
         of = "" if self.duration is None else f" of {self.duration:.1f}"
-        print(f"warning: {self.path}: is damaged or cut off; going on with {count} frames, {until:.1f}{of} seconds", file=sys.stderr)
+        print(
+            f"warning: {self.path}: is damaged or cut off; going on with {count} frames, {until:.1f}{of} seconds",
+            file=sys.stderr,
+        )
 
 
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[InputContainer]:
-    """Yield the file opened by FFmpeg, which may read no other file and no network. Raises InputError where it cannot be read."""
+    """Yield the file opened by FFmpeg, which may read no other file and no network. Raises InputError where it cannot
+    be read.
+    """
     try:
         with open(path, "rb") as file:
             start = file.read(8)
-        container = av.open(str(path.absolute()), container_options={"protocol_whitelist": "file"}, metadata_errors="replace")
+        container = av.open(
+            str(path.absolute()), container_options={"protocol_whitelist": "file"}, metadata_errors="replace"
+        )
     except OSError as error:  # some of FFmpeg's are such
         raise InputError(f"{path}: cannot be read ({error.strerror}); give a file that you may read") from error
     except av.FFmpegError as error:
         if start[4:] in (b"ftyp", b"wide", b"mdat"):  # MP4, QuickTime
-            what = "cannot be read, it was cut off before its index (moov), which is written last; record or copy it again"
+            what = (
+                "cannot be read, it was cut off before its index (moov), which is written last; record or copy it again"
+            )
         else:
             what = "is not a video that FFmpeg can read; give a video" if start else "is empty; give a video"
         raise InputError(f"{path}: {what}") from error
@@ -281,7 +318,9 @@ def _decode(container: InputContainer, stream: av.VideoStream) -> Generator[av.V
 
 
 def _start(container: InputContainer) -> int:
-    """Where the time of which the file says the length begins, microseconds: in Matroska and WebM at 0, wherever the pictures begin."""
+    """Where the time of which the file says the length begins, microseconds: in Matroska and WebM at 0, wherever the
+    pictures begin.
+    """
     return 0 if "matroska" in container.format.name else container.start_time or 0
 
 
@@ -290,13 +329,16 @@ def _seconds(ticks: int | None, base: Fraction | None) -> float | None:
 
 
 def simple_rate(fps: float | Fraction) -> Fraction:
-    """`fps` as a fraction that every player can count in: exact for 25, 30000/1001, 1/2 and the like, else within 0.0005.
+    """`fps` as a fraction that every player can count in: exact for 25, 30000/1001, 1/2 and the like, else within
+    0.0005.
 
     Raises InputError for a rate that no video can have.
     """
     if not 0.001 <= fps <= 1e6:
         raise InputError(f"{float(fps):g} frames per second are no rate of a video; give 0.001 to 1,000,000")
-    return Fraction(fps).limit_denominator(1001) if fps >= 1 else 1 / Fraction(1 / Fraction(fps)).limit_denominator(1001)
+    return (
+        Fraction(fps).limit_denominator(1001) if fps >= 1 else 1 / Fraction(1 / Fraction(fps)).limit_denominator(1001)
+    )
 
 
 def _duration(container: InputContainer, stream: av.VideoStream) -> float | None:
@@ -312,13 +354,16 @@ def _duration(container: InputContainer, stream: av.VideoStream) -> float | None
     return length if length > 0 else None
 
 
-# Turning pictures ------------------------------------------------------------------------------------------------------------
+# Turning pictures
+# ------------------------------------------------------------------------------------------------------------
 
 _Matrix = tuple[float, float, float, float]
 
 
 def _display_matrix(frame: av.VideoFrame) -> _Matrix:
-    """(a, b, c, d) of the turn that a phone asks for: the column p and row q of a picture go to x = a p + c q, y = b p + d q."""
+    """(a, b, c, d) of the turn that a phone asks for: the column p and row q of a picture go to x = a p + c q, y = b p
+    + d q.
+    """
     with contextlib.suppress(ValueError):  # PyAV raises it for kinds of side data that it does not know
         found: Any = frame.side_data  # all of it, where the stub says that it is one
         for data in found:
@@ -335,7 +380,9 @@ def _lies_on_its_side(matrix: _Matrix) -> bool:
 
 
 def _upright(picture: np.ndarray, matrix: _Matrix) -> np.ndarray:
-    """The picture (H, W, 3) turned and mirrored, to the nearest right angle, (H, W, 3) or (W, H, 3); rows without gaps."""
+    """The picture (H, W, 3) turned and mirrored, to the nearest right angle, (H, W, 3) or (W, H, 3); rows without
+    gaps.
+    """
     a, b, c, d = matrix
     if _lies_on_its_side(matrix):
         picture, right, down = cv2.transpose(picture), c, b
@@ -347,7 +394,9 @@ def _upright(picture: np.ndarray, matrix: _Matrix) -> np.ndarray:
 
 
 def _at_constant_rate(timed: Iterator[tuple[av.VideoFrame, float, float]], fps: float) -> Iterator[av.VideoFrame]:
-    """Of frames with their times and durations, yield the one nearest to each of the times 0, 1/fps, 2/fps, ... until the end."""
+    """Of frames with their times and durations, yield the one nearest to each of the times 0, 1/fps, 2/fps, ... until
+    the end.
+    """
     index, shown, at, end = 0, None, 0.0, 0.0
     for frame, seconds, lasts in timed:
         if shown is not None:
@@ -360,7 +409,8 @@ def _at_constant_rate(timed: Iterator[tuple[av.VideoFrame, float, float]], fps: 
             yield shown
 
 
-# Images ----------------------------------------------------------------------------------------------------------------------
+# Images
+# ----------------------------------------------------------------------------------------------------------------------
 
 
 def _open_images(folder: Path, fps: float | Fraction) -> VideoReader:
@@ -382,7 +432,9 @@ def _open_images(folder: Path, fps: float | Fraction) -> VideoReader:
             picture = _read_image(name, (names[0], (width, height)))
             yield picture if size == (width, height) else cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
 
-    return VideoReader(folder, (width, height), rate, len(names), float(len(names) / rate), has_audio=False, _pictures=pictures)
+    return VideoReader(
+        folder, (width, height), rate, len(names), float(len(names) / rate), has_audio=False, _pictures=pictures
+    )
 
 
 def _natural(path: Path) -> tuple[list[str | int], str]:
@@ -392,12 +444,18 @@ def _natural(path: Path) -> tuple[list[str | int], str]:
 
 
 def _read_image(path: Path, first: tuple[Path, tuple[int, int]] | None = None) -> np.ndarray:
-    """A picture (H, W, 3) uint8 BGR, upright. Raises InputError where it cannot be read or is not of the size of `first`."""
+    """A picture (H, W, 3) uint8 BGR, upright. Raises InputError where it cannot be read or is not of the size of
+    `first`.
+    """
     picture = None
     with contextlib.suppress(OSError, cv2.error), _quiet_opencv():
         data = np.fromfile(path, np.uint8)  # cv2.imread fails on some names on Windows
         picture = cv2.imdecode(data, cv2.IMREAD_COLOR)
-        if path.suffix.lower() in TIFF and picture is not None and cv2.imdecodemulti(data, cv2.IMREAD_COLOR, range=(1, 2))[1]:
+        if (
+            path.suffix.lower() in TIFF
+            and picture is not None
+            and cv2.imdecodemulti(data, cv2.IMREAD_COLOR, range=(1, 2))[1]
+        ):
             raise InputError(f"{path}: holds several pages; save each page as an image of its own")
     if picture is None:
         raise InputError(f"{path}: cannot be read as an image; repair it or take it out of the folder")
@@ -419,15 +477,16 @@ def _quiet_opencv() -> Iterator[None]:
         cv2.utils.logging.setLogLevel(level)
 
 
-# Cameras ---------------------------------------------------------------------------------------------------------------------
+# Cameras
+# ---------------------------------------------------------------------------------------------------------------------
 
 
 def record_camera(number: int, seconds: float | None, path: str | Path) -> Path:
     """Record camera `number` into the new MP4 file `path`, which is returned: for `seconds`, or until q or Ctrl+C.
 
-    Where OpenCV has windows, the picture is shown in one, and q ends the recording there. Frames are written by the clock, as a
-    camera's rate is not steady. There is no sound. Raises InputError where there is no such camera or it gives no picture, or
-    the file is there already or cannot be written.
+    Where OpenCV has windows, the picture is shown in one, and q ends the recording there. Frames are written by the
+    clock, as a camera's rate is not steady. There is no sound. Raises InputError where there is no such camera or it
+    gives no picture, or the file is there already or cannot be written.
     """
     if os.path.lexists(path):
         raise InputError(f"{path}: is there already; give the name of a new file")
@@ -438,7 +497,10 @@ def record_camera(number: int, seconds: float | None, path: str | Path) -> Path:
     try:
         good, picture = camera.read() if camera.isOpened() else (False, np.zeros((0, 0, 3), np.uint8))
         if not good:
-            raise InputError(f"camera {number}: there is none, or it gives no picture; plug it in and close other programs that use it")
+            raise InputError(
+                f"camera {number}: there is none, or it gives no picture; plug it in and close other programs that use "
+                "it"
+            )
         told = camera.get(cv2.CAP_PROP_FPS)
         fps = simple_rate(told if SLOWEST <= told <= FASTEST else DEFAULT_FPS)
         height, width = picture.shape[:2]
@@ -464,7 +526,8 @@ def record_camera(number: int, seconds: float | None, path: str | Path) -> Path:
     return Path(path)
 
 
-# Writing ---------------------------------------------------------------------------------------------------------------------
+# Writing
+# ---------------------------------------------------------------------------------------------------------------------
 
 
 class _Abandoned(Exception):
@@ -474,10 +537,10 @@ class _Abandoned(Exception):
 class VideoWriter:
     """Writes pictures to an MP4 file (H.264, yuv420p, index first) that browsers play; used by `with`.
 
-    path: ends in .mp4; takes its name when the block ends without an error, until then an older file stays. fps: pictures per
-    second. size: (width, height) in pixels; an odd one is padded by repeating the last column or row.
-    audio_from: the file whose sound is copied, in step with its own first picture, or None; one without sound is fine. AAC, MP3
-    and Opus are copied as they are, other codecs become AAC. seconds: where the sound ends; None: all of it.
+    path: ends in .mp4; takes its name when the block ends without an error, until then an older file stays. fps:
+    pictures per second. size: (width, height) in pixels; an odd one is padded by repeating the last column or row.
+    audio_from: the file whose sound is copied, in step with its own first picture, or None; one without sound is fine.
+    AAC, MP3 and Opus are copied as they are, other codecs become AAC. seconds: where the sound ends; None: all of it.
 
     Raises InputError, from any of the methods, where the file cannot be written or the disk is full.
     """
@@ -513,8 +576,8 @@ class VideoWriter:
             self._stream.pix_fmt = "yuv420p"
             context = self._stream.codec_context
             context.time_base = 1 / self.fps
-            # Said, so that players need not guess: the colours of BT.709, brightness and colour parted by BT.601, which is all that
-            # OpenCV does, as well as FFmpeg and faster.
+            # Said, so that players need not guess: the colours of BT.709, brightness and colour parted by BT.601, which
+            # is all that OpenCV does, as well as FFmpeg and faster.
             context.color_primaries = context.color_trc = 1
             context.colorspace = 6
             context.color_range = 1  # as television has it: 16 to 235
@@ -538,7 +601,9 @@ class VideoWriter:
             self._output.mux(self._stream.encode(frame))
         self.frames += 1
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if error is not None:
             self._abandon()
             return
@@ -563,7 +628,9 @@ class VideoWriter:
             yield
         except OSError as error:
             if error.errno in FULL:
-                raise InputError(f"{self.path}: cannot be written, the disk is full; make room or choose another folder") from error
+                raise InputError(
+                    f"{self.path}: cannot be written, the disk is full; make room or choose another folder"
+                ) from error
             raise InputError(f"{self.path}: cannot be written ({error.strerror}); choose another folder") from error
 
     def _abandon(self) -> None:
@@ -594,7 +661,9 @@ class _Sound:
         with _opened(path) as container:
             pictures = _video_stream(container)
             first = None if pictures is None else next(_decode(container, pictures), None)
-            if pictures is not None and first is not None and container.format.name != "avi":  # there, both begin with the file
+            if (
+                pictures is not None and first is not None and container.format.name != "avi"
+            ):  # there, both begin with the file
                 zero = _seconds(first.pts, pictures.time_base) or 0.0
         container = self._closing.enter_context(_opened(path))
         stream = container.streams.best("audio")
@@ -635,7 +704,9 @@ class _Sound:
         self._packets = iter(())
 
     def _checked(self, packets: Iterator[tuple[float, av.Packet]]) -> Iterator[tuple[float, av.Packet]]:
-        """Of (seconds since the first picture, packet), yield those that belong into the output, up to the first fault."""
+        """Of (seconds since the first picture, packet), yield those that belong into the output, up to the first
+        fault.
+        """
         last = None
         try:
             for at, packet in packets:
@@ -649,7 +720,9 @@ class _Sound:
 
     @staticmethod
     def _copied(packets: Iterator[av.Packet], into: av.AudioStream, zero: int) -> Iterator[tuple[float, av.Packet]]:
-        """Yield the packets as they are, for the stream `into`; zero: the time of the first picture in ticks of theirs."""
+        """Yield the packets as they are, for the stream `into`; zero: the time of the first picture in ticks of
+        theirs.
+        """
         for packet in packets:
             if packet.pts is None:
                 continue
@@ -663,7 +736,9 @@ class _Sound:
     def _coded(
         self, packets: Iterator[av.Packet], stream: av.AudioStream, into: av.AudioStream, zero: float
     ) -> Iterator[tuple[float, av.Packet]]:
-        """Yield the sound of the packets of `stream`, coded again for `into`; zero: the time of the first picture, seconds."""
+        """Yield the sound of the packets of `stream`, coded again for `into`; zero: the time of the first picture,
+        seconds.
+        """
         late = 0.0
         for packet in packets:
             try:

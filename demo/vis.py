@@ -1,9 +1,10 @@
-"""A video -> its people's 3D motion: a video to look at, files for other programs, and a page to turn the motion around in.
+"""A video -> its people's 3D motion: a video to look at, files for other programs, and a page to turn the motion around
+in.
 
     python demo/vis.py --video sample_video.mp4
 
-Stages, each of which can start from the file that the one before left: pictures -> 2D keypoints (keypoints.npz, --keypoints) ->
-3D poses (poses.npz, --poses) -> NAME.mp4, poses.csv, poses.json, viewer.html.
+Stages, each of which can start from the file that the one before left: pictures -> 2D keypoints (keypoints.npz,
+--keypoints) -> 3D poses (poses.npz, --poses) -> NAME.mp4, poses.csv, poses.json, viewer.html.
 """
 
 from __future__ import annotations
@@ -33,8 +34,12 @@ def build_parser() -> Parser:
     """The flags."""
     parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     group = parser.add_argument_group("input")
-    group.add_argument("--video", help="a video or a folder of images, by path or by its name in demo/video/; or a camera's number")
-    group.add_argument("--seconds", type=number(float, 0, above=True), help="record a camera for so long (default: until q is pressed)")
+    group.add_argument(
+        "--video", help="a video or a folder of images, by path or by its name in demo/video/; or a camera's number"
+    )
+    group.add_argument(
+        "--seconds", type=number(float, 0, above=True), help="record a camera for so long (default: until q is pressed)"
+    )
     group.add_argument(
         "--fps",
         type=number(float, 0, above=True),
@@ -44,27 +49,44 @@ def build_parser() -> Parser:
     group.add_argument(
         "--keypoints",
         metavar="FILE",
-        help="2D keypoints in place of detection: keypoints.npz of an earlier run, or VideoPose3D's data_2d_custom_NAME.npz",
+        help="2D keypoints in place of detection: keypoints.npz of an earlier run, or VideoPose3D's "
+        "data_2d_custom_NAME.npz",
     )
-    group.add_argument("--poses", metavar="FILE", help="3D poses of an earlier run (poses.npz): only draw and export them")
+    group.add_argument(
+        "--poses", metavar="FILE", help="3D poses of an earlier run (poses.npz): only draw and export them"
+    )
     group = parser.add_argument_group("2D")
     group.add_argument("--detector", default="mediapipe", help="who finds the joints (default: mediapipe)")
-    group.add_argument("--detector_model", help="full, heavy or the file of a model (default: heavy where it is there, else full)")
-    group.add_argument("--people", type=number(int, 1), default=4, help="at most so many at a time, who are seen longest (default: 4)")
+    group.add_argument(
+        "--detector_model", help="full, heavy or the file of a model (default: heavy where it is there, else full)"
+    )
+    group.add_argument(
+        "--people", type=number(int, 1), default=4, help="at most so many at a time, who are seen longest (default: 4)"
+    )
     group = parser.add_argument_group("3D")
-    group.add_argument("--checkpoint", help="weights of any model that this project trained (default: those that come along)")
-    group.add_argument("--height", type=number(float, 0.3, 3), help="the person's height from ankle to crown, metres (default: 1.64)")
+    group.add_argument(
+        "--checkpoint", help="weights of any model that this project trained (default: those that come along)"
+    )
+    group.add_argument(
+        "--height", type=number(float, 0.3, 3), help="the person's height from ankle to crown, metres (default: 1.64)"
+    )
     group.add_argument(
         "--fov", type=float, metavar="DEGREES",
-        help="what the camera sees over the larger side of its picture, 10 to 150 (default: as the EXIF of images says, else 53)",
+        help="what the camera sees over the larger side of its picture, 10 to 150 (default: as the EXIF of images "
+        "says, else 53)",
     )  # fmt: skip
-    group.add_argument("--camera", metavar="FILE", help="in place of --fov, the camera's matrix and picture size (demo/camera.py)")
+    group.add_argument(
+        "--camera", metavar="FILE", help="in place of --fov, the camera's matrix and picture size (demo/camera.py)"
+    )
     group.add_argument("--smooth", action="store_true", help="take jitter out of the poses with a 1-euro filter")
     group.add_argument("--gpu", default="0", help="number of the CUDA device, where there is one (default: 0)")
     group = parser.add_argument_group("output")
     group.add_argument("--output", metavar="FOLDER", help="where the results go (default: demo/output/NAME/)")
     group.add_argument(
-        "--lines", type=number(int, 2), default=LINES, help=f"the drawn video is no higher than so many pixels (default: {LINES})"
+        "--lines",
+        type=number(int, 2),
+        default=LINES,
+        help=f"the drawn video is no higher than so many pixels (default: {LINES})",
     )
     group.add_argument("--fix_z", action="store_true", help="the lowest joint stands on the ground in every frame")
     return parser
@@ -89,7 +111,11 @@ def main() -> None:
         names.append("poses.npz")
         if not args.keypoints:
             names.append("keypoints.npz")
-    inputs = [given for given in (source, args.keypoints, args.poses, args.checkpoint, args.detector_model, args.camera) if given]
+    inputs = [
+        given
+        for given in (source, args.keypoints, args.poses, args.checkpoint, args.detector_model, args.camera)
+        if given
+    ]
     with Results(folder, source, names, inputs) as results:
         if camera is not None:
             record_camera(camera, args.seconds, source)
@@ -101,10 +127,10 @@ def run(args: argparse.Namespace, video: VideoReader | None, name: str, results:
     """The stages from what `args` start with, up to the results called `name`."""
     import cv2
 
-    from common.camera import view_of_camera
-    from common.checkpoint import find_checkpoint, shipped_checkpoint
-    from common.compute import choose_compute
-    from common.lifting import Lifter
+    from common.geometry.camera import view_of_camera
+    from common.inference.checkpoint import find_checkpoint, shipped_checkpoint
+    from common.inference.compute import choose_compute
+    from common.inference.lifting import Lifter
     from demo.camera import choose_camera
     from demo.detect import create_detector, read_keypoints, write_keypoints
     from demo.export import Poses, hash_file, read_poses, write_csv, write_json, write_poses, write_viewer

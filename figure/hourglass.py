@@ -26,7 +26,9 @@ RECOVERY = {"attention": "recover: cross-attention", "interpolation": "recover: 
 
 
 def draw(axes: Axes, model: PoseTransformer, title: str) -> None:
-    """One column of layers, from the input at the top to the poses at the bottom; the width of a bar is its number of frames."""
+    """One column of layers, from the input at the top to the poses at the bottom; the width of a bar is its number of
+    frames.
+    """
     plan, row = model.plan, 0.0
     stages = dict(plan.stages)
     rows = [("2D poses", model.frames, FULL)]
@@ -42,7 +44,15 @@ def draw(axes: Axes, model: PoseTransformer, title: str) -> None:
             row -= 0.6
         row -= 1
         axes.barh(row, frames, height=0.72, left=-frames / 2, color=colour)
-        axes.text(0, row, f"{name}, {frames}", color="black" if colour == FULL else "white", ha="center", va="center", fontsize=8)
+        axes.text(
+            0,
+            row,
+            f"{name}, {frames}",
+            color="black" if colour == FULL else "white",
+            ha="center",
+            va="center",
+            fontsize=8,
+        )
     axes.set_title(f"{title}\n{gflops(model)[0]:.1f} GFLOPs", fontsize=10)
     axes.set_xlim(-model.frames * 0.55, model.frames * 0.55)
     axes.set_ylim(-13.0, -0.2)

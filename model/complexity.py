@@ -1,9 +1,9 @@
 """Parameters, GFLOPs and frames per second of the registered models: `python -m model.complexity`.
 
-GFLOPs follow from the formulas of a backbone and its plan, not from what the code happens to execute; a backbone without
-formulas is counted by PyTorch while it runs once. The paper's count is
-2 x the multiply-accumulates (MACs) of linear and convolution layers; "with products" adds the products inside attention
-(QK^T and AV) and graph convolution (x x^T and A V). A linear layer on queries shared by all joints counts once per joint.
+GFLOPs follow from the formulas of a backbone and its plan, not from what the code happens to execute; a backbone
+without formulas is counted by PyTorch while it runs once. The paper's count is 2 x the multiply-accumulates (MACs) of
+linear and convolution layers; "with products" adds the products inside attention (QK^T and AV) and graph convolution (x
+x^T and A V). A linear layer on queries shared by all joints counts once per joint.
 """
 
 from __future__ import annotations
@@ -36,7 +36,9 @@ def count_parameters(model: torch.nn.Module) -> int:
 
 @torch.inference_mode()
 def frames_per_second(model: PoseTransformer, device: torch.device, seconds: float = 3.0) -> float:
-    """Frames of input that one forward pass at batch 1 handles per second: the fastest of the calls that fit the time."""
+    """Frames of input that one forward pass at batch 1 handles per second: the fastest of the calls that fit the
+    time.
+    """
     model = model.to(device).eval()
     x = torch.zeros(1, model.frames, model.joints, model.in_channels, device=device)
     best, until = float("inf"), None
@@ -55,7 +57,9 @@ def frames_per_second(model: PoseTransformer, device: torch.device, seconds: flo
 
 
 def find_device(name: str) -> torch.device:
-    """The device of this name; auto: CUDA where there is one, else the CPU. Raises InputError where this machine has none."""
+    """The device of this name; auto: CUDA where there is one, else the CPU. Raises InputError where this machine has
+    none.
+    """
     here = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if name == "auto":
         name = "cuda" if here["cuda"] else "cpu"
@@ -73,8 +77,12 @@ def plan_text(plan: Hourglass) -> str:
 def main() -> None:
     parser = Parser(prog="python -m model.complexity", description=__doc__.split("\n\n")[0])
     parser.add_argument("--model", help="one model only (default: all)")
-    parser.add_argument("--device", default="cpu", choices=("auto", "cpu", "cuda", "mps"), help="where speed is measured (default: cpu)")
-    parser.add_argument("--seconds", type=float, default=3.0, help="time to measure each model; 0 leaves it out (default: 3)")
+    parser.add_argument(
+        "--device", default="cpu", choices=("auto", "cpu", "cuda", "mps"), help="where speed is measured (default: cpu)"
+    )
+    parser.add_argument(
+        "--seconds", type=float, default=3.0, help="time to measure each model; 0 leaves it out (default: 3)"
+    )
     for size, flag in PLAN_FLAGS.items():
         parser.add_argument(f"--{size}", metavar=flag.metavar, help=flag.help)
     args = parser.parse_args()
@@ -89,7 +97,11 @@ def main() -> None:
             print(f"{'model':34} {'F':>4} {'plan':38} {'parameters':>11} {'GFLOPs':>7} {'with products':>13}{speed}")
         counted = "{:7.2f} {:13.2f}".format(*gflops(model))
         speed = f" {frames_per_second(model, device, args.seconds):9.0f}" if args.seconds > 0 else ""
-        print(f"{model.name:34} {model.frames:4} {plan_text(model.plan):38} {count_parameters(model):11,} {counted}{speed}", flush=True)
+        print(
+            f"{model.name:34} {model.frames:4} {plan_text(model.plan):38} {count_parameters(model):11,} "
+            f"{counted}{speed}",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

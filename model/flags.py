@@ -19,19 +19,23 @@ class SizeFlag(NamedTuple):
 PLAN_FLAGS = {
     "prune": SizeFlag(
         str,
-        "the stages of a plan, in place of --token_num and --layer_index: before layer LAYER (the first is 0) keep FRAMES frames, "
+        "the stages of a plan, in place of --token_num and --layer_index: before layer LAYER (the first is 0) keep "
+        "FRAMES frames, "
         "e.g. 1:121,3:81,5:27 (default: the model's own)",
         "LAYER:FRAMES,...",
     ),
     "select": SizeFlag(
         str,
-        "which frames stay: cluster (TPC: those that stand for the others), attention (TPA: those that receive the most), motion "
-        "(TPMo: those that move the most) or uniform (TPS: evenly spaced) (default: the model's own; for a plain one uniform)",
+        "which frames stay: cluster (TPC: those that stand for the others), attention (TPA: those that receive the "
+        "most), motion "
+        "(TPMo: those that move the most) or uniform (TPS: evenly spaced) (default: the model's own; for a plain one "
+        "uniform)",
         "NAME",
     ),
     "recover": SizeFlag(
         str,
-        "how the others come back: attention (TRA: learned, on tokens), interpolation (TRI: of poses, linear in time), nearest (the "
+        "how the others come back: attention (TRA: learned, on tokens), interpolation (TRI: of poses, linear in time), "
+        "nearest (the "
         "nearest pose) or none (kept frames only) (default: the model's own; for a plain one interpolation)",
         "NAME",
     ),
@@ -52,4 +56,5 @@ def size_flags() -> dict[str, SizeFlag]:
 
 def _help(size: str, own: list) -> str:
     *others, last = map(str, sorted(set(own)))
-    return f"{size_meaning(size).replace('%', '%%')} (default: the model's own, {', '.join(others)}{' or ' if others else ''}{last})"
+    numbers = f"{', '.join(others)} or {last}" if others else last
+    return f"{size_meaning(size).replace('%', '%%')} (default: the model's own, {numbers})"

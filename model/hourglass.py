@@ -25,9 +25,10 @@ class Hourglass:
     """Which frames stay from where on, and how the others come back.
 
     stages: (layer, keep) pairs: before that layer, keep so many frames. select: a name of `pruning.SELECTORS`.
-    recover: a name of `recovering.RECOVERERS`: "attention" (learned, on tokens), "interpolation" or "nearest" (of poses), all three
-    sequence to sequence; or "none" (sequence to frame: poses of the kept frames only). always: frame numbers that every stage
-    keeps. No stages: the plain backbone. text: the words that `stages` was read from, for messages; empty: none.
+    recover: a name of `recovering.RECOVERERS`: "attention" (learned, on tokens), "interpolation" or "nearest" (of
+    poses), all three sequence to sequence; or "none" (sequence to frame: poses of the kept frames only). always: frame
+    numbers that every stage keeps. No stages: the plain backbone. text: the words that `stages` was read from, for
+    messages; empty: none.
     """
 
     stages: tuple[tuple[int, int], ...] = ()
@@ -37,13 +38,18 @@ class Hourglass:
     text: str = field(default="", compare=False)
 
     @classmethod
-    def read(cls, frames: int, prune: str, select: str, recover: str, own: tuple[tuple[int, int], ...] = ()) -> Hourglass:
-        """The plan of a model over `frames` frames. prune: its stages in words, "LAYER:FRAMES,LAYER:FRAMES,..."; empty: `own`.
+    def read(
+        cls, frames: int, prune: str, select: str, recover: str, own: tuple[tuple[int, int], ...] = ()
+    ) -> Hourglass:
+        """The plan of a model over `frames` frames. prune: its stages in words, "LAYER:FRAMES,LAYER:FRAMES,..."; empty:
+        `own`.
 
         Where nothing is recovered the centre frame always stays. Raises InputError for words that say no stages.
         """
         if prune and not re.fullmatch(r"\d{1,6}:\d{1,6}(,\d{1,6}:\d{1,6})*", prune, re.ASCII):
-            raise InputError(f"prune is {prune!r}; it must be pairs LAYER:FRAMES with commas between them, such as 1:121,3:81,5:27")
+            raise InputError(
+                f"prune is {prune!r}; it must be pairs LAYER:FRAMES with commas between them, such as 1:121,3:81,5:27"
+            )
         stages = tuple((int(layer), int(keep)) for layer, keep in re.findall(r"(\d+):(\d+)", prune)) if prune else own
         return cls(stages, select, recover, ((frames - 1) // 2,) if recover == "none" else (), prune)
 
@@ -78,10 +84,10 @@ class Prediction(NamedTuple):
 class PoseTransformer(nn.Module, ABC):
     """A video pose transformer: embed, stages, finish, regress over tokens (B, F, S, C), with an hourglass over F.
 
-    A backbone fills `embed`, `stage`, `finish` and `regress` (and `frame_features` where the mean over a frame's tokens is not
-    what describes a frame), and calls `add_hourglass` once it knows its width. All else that others want to know of it has
-    a default: the attributes below, `sizes_in`, `stage_macs` and `ends_macs`. `name` and `sizes` are what `create_model` was
-    called with.
+    A backbone fills `embed`, `stage`, `finish` and `regress` (and `frame_features` where the mean over a frame's tokens
+    is not what describes a frame), and calls `add_hourglass` once it knows its width. All else that others want to know
+    of it has a default: the attributes below, `sizes_in`, `stage_macs` and `ends_macs`. `name` and `sizes` are what
+    `create_model` was called with.
     """
 
     name: str
@@ -106,7 +112,9 @@ class PoseTransformer(nn.Module, ABC):
             raise InputError(f"in_channels is {in_channels}; it must be 2 (x, y) or 3 (x, y, score)")
         check_plan(plan, frames, self.first_stage, depth - 1)
         if plan.select == "attention" and "scores" not in inspect.signature(self.stage).parameters:
-            raise InputError("select is 'attention', but this model's layers give no attention scores; select otherwise")
+            raise InputError(
+                "select is 'attention', but this model's layers give no attention scores; select otherwise"
+            )
         self.name, self.sizes = type(self).__name__, {}
         self.frames, self.joints, self.in_channels, self.depth, self.plan = frames, joints, in_channels, depth, plan
 
@@ -126,8 +134,9 @@ class PoseTransformer(nn.Module, ABC):
     def stage(self, layer: int, x: Tensor, scores: bool = False) -> Tensor | tuple[Tensor, Tensor]:
         """Layer number `layer`: (B, K, S, C) -> (B, K, S, C).
 
-        scores: return besides how much temporal attention each frame receives in this layer (B, K), the mean over heads, queries
-        and tokens of a frame. Only plans that select by attention ask for it; a backbone without it leaves the argument out.
+        scores: return besides how much temporal attention each frame receives in this layer (B, K), the mean over
+        heads, queries and tokens of a frame. Only plans that select by attention ask for it; a backbone without it
+        leaves the argument out.
         """
 
     @abstractmethod
@@ -188,7 +197,9 @@ class PoseTransformer(nn.Module, ABC):
         return embed + finish + run_counted(self, self.regress, self._zeros(frames, *self.token_shape))[1]
 
     def macs(self) -> Macs:
-        """Multiply-accumulates of one window, the plan included. Queries that a frame's tokens share count once for each."""
+        """Multiply-accumulates of one window, the plan included. Queries that a frame's tokens share count once for
+        each.
+        """
         total = Macs()
         for layer in range(self.depth):
             total += self.stage_macs(layer, self.plan.frames_at(layer, self.frames))
@@ -235,7 +246,9 @@ class PoseTransformer(nn.Module, ABC):
         return Prediction(pose, frames, tuple(chosen))
 
     def select(self, x: Tensor, pose_2d: Tensor, frames: Tensor, scores: Tensor | None, keep: int) -> Tensor:
-        """Which rows of x (B, N, S, C) stay -> (B, keep). frames: (B, N) their frame numbers; scores: (B, N) attention received."""
+        """Which rows of x (B, N, S, C) stay -> (B, keep). frames: (B, N) their frame numbers; scores: (B, N) attention
+        received.
+        """
         if keep == x.shape[1]:  # nothing to choose, and no scores to choose by
             return torch.arange(keep, device=x.device).expand(len(x), -1)
         always = self.plan.always
@@ -263,9 +276,13 @@ def kept_in(shapes: Mapping[str, tuple[int, ...]]) -> list[int]:
 
 
 def check_plan(plan: Hourglass, frames: int, first: int, last: int) -> None:
-    """Raise InputError where the plan does not suit a model of `frames` frames that prunes before layers first..last."""
+    """Raise InputError where the plan does not suit a model of `frames` frames that prunes before layers
+    first..last.
+    """
     if frames < 3 or frames % 2 == 0:
-        raise InputError(f"frames is {frames}; it must be an odd number, 3 or more, so that a window has a centre frame")
+        raise InputError(
+            f"frames is {frames}; it must be an odd number, 3 or more, so that a window has a centre frame"
+        )
     for size, name, names in (("select", plan.select, SELECTORS), ("recover", plan.recover, RECOVERERS)):
         if name not in names:
             raise InputError(f"{size} is {name!r}; it must be one of {', '.join(names)}")
@@ -282,7 +299,10 @@ def check_plan(plan: Hourglass, frames: int, first: int, last: int) -> None:
         if not max(1, len(plan.always)) <= keep <= frames:
             raise InputError(f"{count}; it must be between 1 and the number of frames, {frames}")
         if plan.select == "attention" and layer == 0:
-            raise InputError("select is 'attention', but no attention comes before layer 0; prune before a later layer or select otherwise")
+            raise InputError(
+                "select is 'attention', but no attention comes before layer 0; prune before a later layer or select "
+                "otherwise"
+            )
 
 
 def check_counts(**sizes: int) -> None:

@@ -22,12 +22,16 @@ class Gelu(nn.GELU):
 
 
 class Dropout(nn.Dropout):
-    """nn.Dropout; on a CPU each value is decided by 16 random bits, for PyTorch draws a whole number for each, one by one."""
+    """nn.Dropout; on a CPU each value is decided by 16 random bits, for PyTorch draws a whole number for each, one by
+    one.
+    """
 
     def forward(self, x: Tensor) -> Tensor:
         if x.device.type != "cpu" or not self.training or self.p in (0, 1):
             return super().forward(x)
-        bits = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None).view(torch.int16)  # four to a number
+        bits = (
+            torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None).view(torch.int16)
+        )  # four to a number
         keep = bits[: x.numel()].view(x.shape) < round((1 - self.p) * 2**16) - 2**15
         return x * keep.to(x.dtype).div_(1 - self.p)
 
@@ -52,20 +56,29 @@ def attend(q: Tensor, k: Tensor, v: Tensor, heads: int, axis: int) -> Tensor:
     The other axes are batch axes and must agree. Returns the shape of q.
     """
     shape, width = q.shape, q.shape[-1] // heads
-    # Axes before `axis` are the batch, axes behind it count as heads: a view of contiguous tokens, and so is the way back.
-    q, k, v = (t.flatten(0, axis - 1).flatten(2).unflatten(2, (-1, width)) for t in (q, k, v))  # (batch, N or M, heads, width)
+    # Axes before `axis` are the batch, axes behind it count as heads: a view of contiguous tokens, and so is the way
+    # back.
+    q, k, v = (
+        t.flatten(0, axis - 1).flatten(2).unflatten(2, (-1, width)) for t in (q, k, v)
+    )  # (batch, N or M, heads, width)
     q, k, v = (t.transpose(1, 2) for t in (q, k, v))  # (batch, heads, N or M, width)
     x = functional.scaled_dot_product_attention(q, k, v)  # (batch, heads, N, width)
     return x.transpose(1, 2).reshape(shape)  # (..., N, ..., C)
 
 
 def attend_and_score(q: Tensor, k: Tensor, v: Tensor, heads: int, axis: int) -> tuple[Tensor, Tensor]:
-    """`attend`, and how much attention each key receives along `axis`: the mean over heads, queries and the other token axes.
+    """`attend`, and how much attention each key receives along `axis`: the mean over heads, queries and the other token
+    axes.
 
-    q, k, v: (B, N or M, ..., C) as `attend` takes them. The same weights serve both, where fused attention shows none: the result
-    differs from that of `attend` by rounding. The scores are (B, M), at least float32, without a gradient; their rows sum to 1.
+    q, k, v: (B, N or M, ..., C) as `attend` takes them. The same weights serve both, where fused attention shows none:
+    the result differs from that of `attend` by rounding. The scores are (B, M), at least float32, without a gradient;
+    their rows sum to 1.
     """
-    width, shape, precision = q.shape[-1] // heads, q.movedim(axis, -2).shape, torch.promote_types(q.dtype, torch.float32)
+    width, shape, precision = (
+        q.shape[-1] // heads,
+        q.movedim(axis, -2).shape,
+        torch.promote_types(q.dtype, torch.float32),
+    )
     scaled = q.to(precision) * width**-0.5
     parts = (t.to(precision).movedim(axis, -2).flatten(0, -3) for t in (scaled, k, v))  # (batch, N or M, C)
     with torch.autocast(q.device.type, enabled=False):
@@ -76,13 +89,17 @@ def attend_and_score(q: Tensor, k: Tensor, v: Tensor, heads: int, axis: int) -> 
 
 
 def _weigh(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-    """Attention of one head (batch, N or M, width), q scaled -> (batch, N, width), and the sum of the weights of each key (batch, M)."""
+    """Attention of one head (batch, N or M, width), q scaled -> (batch, N, width), and the sum of the weights of each
+    key (batch, M).
+    """
     weights = torch.bmm(q, k.mT).softmax(dim=-1)  # (batch, N, M)
     return torch.bmm(weights, v), weights.detach().sum(dim=1)
 
 
 class Attention(nn.Module):
-    """Multi-head self-attention along `axis` of (..., C) tokens; a list `received` gets the scores of `attend_and_score`."""
+    """Multi-head self-attention along `axis` of (..., C) tokens; a list `received` gets the scores of
+    `attend_and_score`.
+    """
 
     def __init__(self, channel: int, heads: int = 8, qkv_bias: bool = True, dropout: float = 0.0) -> None:
         super().__init__()
@@ -124,8 +141,8 @@ class CrossAttention(nn.Module):
 class DropPath(nn.Module):
     """Stochastic depth: whole rows of a residual branch are dropped in training, the others scaled by 1 / keep.
 
-    One draw for each row; `axis` names the token axis that belongs to a row (attention along it): the rows of (B, F, S, C)
-    are its other two token axes. None: one draw per sample.
+    One draw for each row; `axis` names the token axis that belongs to a row (attention along it): the rows of (B, F, S,
+    C) are its other two token axes. None: one draw per sample.
     """
 
     def __init__(self, rate: float = 0.0) -> None:

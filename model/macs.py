@@ -1,4 +1,6 @@
-"""Multiply-accumulates (MACs): by formula from the sizes of layers, or counted by PyTorch while a part of a model runs."""
+"""Multiply-accumulates (MACs): by formula from the sizes of layers, or counted by PyTorch while a part of a model
+runs.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,9 @@ def attention_macs(rows: int, length: int, channel: int) -> Macs:
 
 
 def cross_attention_macs(rows: int, queries: int, keys: int, channel: int) -> Macs:
-    """Attention of `queries` over `keys` tokens in each of `rows` sequences; queries that the rows share count in each."""
+    """Attention of `queries` over `keys` tokens in each of `rows` sequences; queries that the rows share count in
+    each.
+    """
     return Macs(rows * 2 * (queries + keys) * channel**2, rows * 2 * queries * keys * channel)
 
 
@@ -49,7 +53,8 @@ def block_macs(rows: int, length: int, channel: int, hidden: int) -> Macs:
 
 
 def run_counted(model: nn.Module, part: Callable[[Tensor], Any], x: Tensor) -> tuple[Any, Macs]:
-    """What `part` of `model` makes of x without a gradient, in evaluation mode, and the MACs that PyTorch counts meanwhile.
+    """What `part` of `model` makes of x without a gradient, in evaluation mode, and the MACs that PyTorch counts
+    meanwhile.
 
     Products with a matrix and convolutions count as linear, batched products as products.
     """

@@ -1,4 +1,6 @@
-"""MHFormer (Li et al., CVPR 2022), TPC and HoT w. MHFormer (Li et al., CVPR 2024), and H2OT w. MHFormer (Li et al., TPAMI 2025)."""
+"""MHFormer (Li et al., CVPR 2022), TPC and HoT w. MHFormer (Li et al., CVPR 2024), and H2OT w. MHFormer (Li et al.,
+TPAMI 2025).
+"""
 
 from __future__ import annotations
 
@@ -22,14 +24,18 @@ DROPOUT = 0.1
 
 
 class CoordinateEncoder(nn.Module):
-    """Transformer over the coordinates of all joints as tokens, whose channels are the frames: (B, N, F) -> (B, N, F)."""
+    """Transformer over the coordinates of all joints as tokens, whose channels are the frames: (B, N, F) -> (B,
+    N, F).
+    """
 
     def __init__(self, coordinates: int, frames: int) -> None:
         super().__init__()
         self.pos_embed = nn.Parameter(torch.zeros(1, coordinates, frames))
         self.pos_drop = nn.Dropout(DROPOUT)
         rates = np.linspace(0, 0.2, ENCODER_DEPTH).tolist()
-        self.blocks = nn.ModuleList(Block(frames, 2 * frames, ENCODER_HEADS, dropout=DROPOUT, drop_path=rate) for rate in rates)
+        self.blocks = nn.ModuleList(
+            Block(frames, 2 * frames, ENCODER_HEADS, dropout=DROPOUT, drop_path=rate) for rate in rates
+        )
         self.norm = nn.LayerNorm(frames, eps=1e-6)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -40,7 +46,9 @@ class CoordinateEncoder(nn.Module):
 
 
 class SelfHypothesisRefinement(nn.Module):
-    """Self-attention over the frames of each hypothesis, then one MLP over the three together: (B, K, 3, C) -> the same."""
+    """Self-attention over the frames of each hypothesis, then one MLP over the three together: (B, K, 3, C) -> the
+    same.
+    """
 
     def __init__(self, channel: int, hidden: int, heads: int, drop_path: float) -> None:
         super().__init__()
@@ -60,7 +68,9 @@ class SelfHypothesisRefinement(nn.Module):
 
 
 class CrossHypothesisInteraction(nn.Module):
-    """Each hypothesis attends to the other two, in order, then one MLP over the three together: (B, K, 3, C) -> the same."""
+    """Each hypothesis attends to the other two, in order, then one MLP over the three together: (B, K, 3, C) -> the
+    same.
+    """
 
     def __init__(self, channel: int, hidden: int, heads: int, drop_path: float) -> None:
         super().__init__()
@@ -74,8 +84,14 @@ class CrossHypothesisInteraction(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         h = dict(zip(HYPOTHESES, x.unbind(2), strict=True))  # three of (B, K, C)
-        for k, roles in {1: (2, 3, 1), 2: (1, 3, 2), 3: (1, 2, 3)}.items():  # query, key, value; what is done already is seen
-            q, key, v = (getattr(self, f"norm3_{k}{role}")(h[other]) for role, other in zip(HYPOTHESES, roles, strict=True))
+        for k, roles in {
+            1: (2, 3, 1),
+            2: (1, 3, 2),
+            3: (1, 2, 3),
+        }.items():  # query, key, value; what is done already is seen
+            q, key, v = (
+                getattr(self, f"norm3_{k}{role}")(h[other]) for role, other in zip(HYPOTHESES, roles, strict=True)
+            )
             h[k] = h[k] + self.drop_path(getattr(self, f"attn_{k}")(q, key, v, axis=1))
         return mix_hypotheses(self, list(h.values()))
 
@@ -119,7 +135,9 @@ class MHFormer(PoseTransformer):
         check_width(channel, HEADS)
         check_counts(d_hid=d_hid)
         if frames % ENCODER_HEADS:
-            raise InputError(f"frames is {frames}; for MHFormer it must be an odd multiple of {ENCODER_HEADS} (27, 81, 243, 351 ...)")
+            raise InputError(
+                f"frames is {frames}; for MHFormer it must be an odd multiple of {ENCODER_HEADS} (27, 81, 243, 351 ...)"
+            )
         self.channel, self.hidden = channel, d_hid
         self.centre_only = plan.kept_only
         coordinates = joints * in_channels
@@ -131,7 +149,9 @@ class MHFormer(PoseTransformer):
                 embedding = nn.Sequential(embedding, nn.BatchNorm1d(channel, momentum=0.1), nn.ReLU(), nn.Dropout(0.25))
             self.add_module(f"embedding_{k}", embedding)
         self.Transformer_hypothesis = HypothesisTransformer(frames, channel, d_hid, HEADS, depth)
-        self.regression = nn.Sequential(nn.BatchNorm1d(3 * channel, momentum=0.1), nn.Conv1d(3 * channel, 3 * joints, kernel_size=1))
+        self.regression = nn.Sequential(
+            nn.BatchNorm1d(3 * channel, momentum=0.1), nn.Conv1d(3 * channel, 3 * joints, kernel_size=1)
+        )
         self.add_hourglass(channel, HEADS)
 
     def embed(self, pose_2d: Tensor) -> Tensor:
@@ -187,7 +207,8 @@ register_variants(
     Variant("mhformer.tpc_mhformer", one_stage(117, 1, "none"), "TPC w. MHFormer, sequence to frame."),
     Variant(
         "mhformer.hot_mhformer", one_stage(117, 1, "attention"),
-        "HoT w. MHFormer, sequence to sequence: TPC and TRA around MHFormer's layers. No variant of the paper; the plan is ours.",
+        "HoT w. MHFormer, sequence to sequence: TPC and TRA around MHFormer's layers. No variant of the paper; the "
+        "plan is ours.",
     ),
     Variant(
         "mhformer.h2ot_mhformer", schedule("1:117,2:59"),

@@ -1,4 +1,6 @@
-"""MixSTE (Zhang et al., CVPR 2022), HoT and TPC w. MixSTE (Li et al., CVPR 2024), and H2OT w. MixSTE (Li et al., TPAMI 2025)."""
+"""MixSTE (Zhang et al., CVPR 2022), HoT and TPC w. MixSTE (Li et al., CVPR 2024), and H2OT w. MixSTE (Li et al., TPAMI
+2025).
+"""
 
 from __future__ import annotations
 
@@ -83,7 +85,8 @@ register_variants(
     Variant("mixste.mixste", ALL_FRAMES, "MixSTE: every frame in every layer, unless `prune` says otherwise."),
     Variant(
         "mixste.hot_mixste", one_stage(81, 3, "attention"),
-        "HoT w. MixSTE, sequence to sequence. d_hid is accepted and, as published, not used: the MLP is 2 x channel wide.",
+        "HoT w. MixSTE, sequence to sequence. d_hid is accepted and, as published, not used: the MLP is 2 x channel "
+        "wide.",
         _published_width,
     ),
     Variant(
@@ -93,6 +96,7 @@ register_variants(
     ),
     Variant(
         "mixste.h2ot_mixste", schedule("1:123,3:81,5:59"),
-        "H2OT w. MixSTE, sequence to sequence: TPS and TRI. The journal gives no schedule; this one is ours, at its saving of 57.4 %.",
+        "H2OT w. MixSTE, sequence to sequence: TPS and TRI. The journal gives no schedule; this one is ours, at its "
+        "saving of 57.4 %.",
     ),
 )  # fmt: skip

@@ -1,4 +1,6 @@
-"""MotionAGFormer (Mehraban et al., WACV 2024), HoT (CVPR 2024) and H2OT (TPAMI 2025, both Li et al.) w. MotionAGFormer."""
+"""MotionAGFormer (Mehraban et al., WACV 2024), HoT (CVPR 2024) and H2OT (TPAMI 2025, both Li et al.) w.
+MotionAGFormer.
+"""
 
 from __future__ import annotations
 
@@ -21,14 +23,16 @@ GRAPH_NODES = "layers.{}.graph_temporal.mixer.batch_norm.weight"
 
 # The published spatial graph, rows -> columns; it is not symmetric.
 NEIGHBOURS = (
-    (1, 7), (2, 0), (3, 1), (2,), (5, 0), (6, 4), (5,), (0, 8), (7, 9), (8, 10), (9,), (12, 8), (13, 11), (12,), (15, 8), (16, 14), (15,),
+    (1, 7), (2, 0), (3, 1), (2,), (5, 0), (6, 4), (5,), (0, 8), (7, 9), (8, 10), (9,), (12, 8), (13, 11), (12,),
+    (15, 8), (16, 14), (15,),
 )  # fmt: skip
 
 
 class GraphConvolution(nn.Module):
     """Graph convolution over one axis of (B, F, J, C): relu(x + norm(A V x + U x)), A normalised by its row sums.
 
-    Over space A is the skeleton; over time it joins each frame to the `neighbours` frames that are most like it, ties included.
+    Over space A is the skeleton; over time it joins each frame to the `neighbours` frames that are most like it, ties
+    included.
     """
 
     def __init__(self, channel: int, nodes: int, axis: int, neighbours: int) -> None:
@@ -133,7 +137,8 @@ class MotionAGFormer(PoseTransformer):
         self.joints_embed = nn.Linear(in_channels, channel)
         self.pos_embed = nn.Parameter(torch.zeros(1, joints, channel))
         self.layers = nn.ModuleList(
-            DualStream(channel, self.hidden, heads, joints, plan.frames_at(layer, frames), neighbours) for layer in range(depth)
+            DualStream(channel, self.hidden, heads, joints, plan.frames_at(layer, frames), neighbours)
+            for layer in range(depth)
         )
         self.norm = nn.LayerNorm(channel, eps=1e-5)
         self.rep_logit = PreLogits(channel, REPRESENTATION)
@@ -157,8 +162,14 @@ class MotionAGFormer(PoseTransformer):
     @classmethod
     def sizes_in(cls, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, int | str]:
         sizes = super().sizes_in(shapes)
-        counts = [shapes.get(GRAPH_NODES.format(layer), (0,))[0] for layer in range(int(sizes["depth"]))]  # frames that a layer sees
-        stages = [(layer, after) for layer, (before, after) in enumerate(itertools.pairwise(counts), start=1) if after < before]
+        counts = [
+            shapes.get(GRAPH_NODES.format(layer), (0,))[0] for layer in range(int(sizes["depth"]))
+        ]  # frames that a layer sees
+        stages = [
+            (layer, after)
+            for layer, (before, after) in enumerate(itertools.pairwise(counts), start=1)
+            if after < before
+        ]
         if "token_num" in sizes and len(stages) == 1:
             sizes["layer_index"] = stages[0][0]
         elif stages:
@@ -170,7 +181,12 @@ class MotionAGFormer(PoseTransformer):
         channel, joints, tokens = self.channel, self.joints, frames * self.joints
         attention = attention_macs(frames, joints, channel) + attention_macs(joints, frames, channel)
         graph = graph_macs(frames, joints, channel, built=False) + graph_macs(joints, frames, channel, built=True)
-        return attention + graph + linear_macs(tokens, channel, self.hidden, channel) * 4 + linear_macs(tokens, 2 * channel, 2)
+        return (
+            attention
+            + graph
+            + linear_macs(tokens, channel, self.hidden, channel) * 4
+            + linear_macs(tokens, 2 * channel, 2)
+        )
 
     def ends_macs(self, kept: int, frames: int) -> Macs:
         embed = linear_macs(self.frames * self.joints, self.in_channels, self.channel)
@@ -178,7 +194,9 @@ class MotionAGFormer(PoseTransformer):
 
 
 def graph_macs(rows: int, length: int, channel: int, built: bool) -> Macs:
-    """A graph convolution over `rows` graphs of `length` nodes: U and V; A V, and x x^T where the graph is built from the tokens."""
+    """A graph convolution over `rows` graphs of `length` nodes: U and V; A V, and x x^T where the graph is built from
+    the tokens.
+    """
     return Macs(rows * length * 2 * channel**2, rows * length**2 * channel * (2 if built else 1))
 
 
@@ -189,7 +207,8 @@ register_variants(
         "motionagformer.motionagformer", ALL_FRAMES,
         "MotionAGFormer at the HoT authors' size; the original authors' base size has heads=8, neighbours=2.",
     ),
-    Variant("motionagformer.hot_motionagformer", one_stage(81, 7, "attention"), "HoT w. MotionAGFormer, sequence to sequence."),
+    Variant("motionagformer.hot_motionagformer", one_stage(81, 7, "attention"),
+    "HoT w. MotionAGFormer, sequence to sequence."),
     Variant(
         "motionagformer.h2ot_motionagformer", schedule("2:123,6:81,10:59"),
         "H2OT w. MotionAGFormer, sequence to sequence: TPS and TRI. The journal gives no schedule; this one is ours.",

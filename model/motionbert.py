@@ -1,4 +1,6 @@
-"""MotionBERT's DSTformer (Zhu et al., ICCV 2023) at its "Lite" size, HoT (CVPR 2024) and H2OT (TPAMI 2025, Li et al.) w. MotionBERT."""
+"""MotionBERT's DSTformer (Zhu et al., ICCV 2023) at its "Lite" size, HoT (CVPR 2024) and H2OT (TPAMI 2025, Li et al.)
+w. MotionBERT.
+"""
 
 from __future__ import annotations
 
@@ -103,7 +105,8 @@ def _initialise(module: nn.Module) -> None:
 register_variants(
     MotionBERT,
     {"frames": 243, "channel": 256, "depth": 5, "joints": 17, "in_channels": 3},
-    Variant("motionbert.motionbert", ALL_FRAMES, "MotionBERT: every frame in every layer, unless `prune` says otherwise."),
+    Variant("motionbert.motionbert", ALL_FRAMES,
+    "MotionBERT: every frame in every layer, unless `prune` says otherwise."),
     Variant("motionbert.hot_motionbert", one_stage(81, 1, "attention"), "HoT w. MotionBERT, sequence to sequence."),
     Variant(
         "motionbert.h2ot_motionbert", schedule("1:121,2:81,3:59"),

@@ -1,6 +1,7 @@
 """Which frames stay: selectors are pure functions that return frame numbers, `gather_frames` applies them.
 
-Every selector returns (B, K) int64, sorted in time, without a gradient and without chance: equal input gives equal frames.
+Every selector returns (B, K) int64, sorted in time, without a gradient and without chance: equal input gives equal
+frames.
 """
 
 from __future__ import annotations
@@ -17,15 +18,16 @@ def gather_frames(x: Tensor, frames: Tensor) -> Tensor:
 
 @torch.no_grad()
 def select_by_cluster(features: Tensor, keep: int, always: Tensor | None = None) -> Tensor:
-    """The `keep` frames that represent the sequence best, by density-peaks clustering (HoT, CVPR 2024, section 3.2: TPC).
+    """The `keep` frames that represent the sequence best, by density-peaks clustering (HoT, CVPR 2024, section 3.2:
+    TPC).
 
-    features: (B, F, D). always: (B, F) bool, the frames that must stay, whatever their score. Returns (B, keep) sorted frame
-    numbers.
+    features: (B, F, D). always: (B, F) bool, the frames that must stay, whatever their score. Returns (B, keep) sorted
+    frame numbers.
 
-    With d the distance scaled by 1 / sqrt(D): density = exp(-mean of the k = 2 smallest d^2, the frame itself included);
-    parent distance = the smallest d to a denser frame (the densest frame: the largest d of all); the frames with the largest
-    density x parent distance stay. Of two equal densities the earlier frame counts as denser, of two equal scores the
-    earlier frame is kept.
+    With d the distance scaled by 1 / sqrt(D): density = exp(-mean of the k = 2 smallest d^2, the frame itself
+    included); parent distance = the smallest d to a denser frame (the densest frame: the largest d of all); the frames
+    with the largest density x parent distance stay. Of two equal densities the earlier frame counts as denser, of two
+    equal scores the earlier frame is kept.
     """
     precision = torch.float32 if features.device.type == "mps" else torch.float64
     with torch.autocast(features.device.type, enabled=False):
@@ -34,7 +36,8 @@ def select_by_cluster(features: Tensor, keep: int, always: Tensor | None = None)
         width, gram = x.shape[-1], _lower_gram(x)  # (B, F, F)
         square = gram.diagonal(dim1=1, dim2=2)  # (B, F)
         distance = (square[:, :, None] + square[:, None, :]).sub_(gram, alpha=2)  # (B, F, F), squared and times D
-        # The Gram matrix leaves rounding where frames are equal; below its noise a distance is zero, so that ties are ties.
+        # The Gram matrix leaves rounding where frames are equal; below its noise a distance is zero, so that ties are
+        # ties.
         noise = 1e3 * torch.finfo(precision).eps * square.amax(dim=1)[:, None, None]  # (B, 1, 1)
         distance = distance.masked_fill_(distance <= noise, 0).tril_(-1)
         distance = distance + distance.mT  # symmetric to the bit
@@ -52,7 +55,8 @@ def select_by_cluster(features: Tensor, keep: int, always: Tensor | None = None)
 def _lower_gram(x: Tensor) -> Tensor:
     """The lower triangle of x @ x.mT for x (B, F, D), and parts of the upper one: (B, F, F).
 
-    Four blocks of rows, each as far as its diagonal reaches, are 5/8 of the products; smaller blocks multiply no faster.
+    Four blocks of rows, each as far as its diagonal reaches, are 5/8 of the products; smaller blocks multiply no
+    faster.
     """
     count = x.shape[1]
     size = -(-count // 4)
@@ -66,7 +70,8 @@ def _lower_gram(x: Tensor) -> Tensor:
 def select_by_attention(scores: Tensor, keep: int, always: Tensor | None = None) -> Tensor:
     """The `keep` frames that receive the most temporal attention (H2OT, TPAMI 2025: TPA).
 
-    scores: (B, F), of `layers.attend_and_score`. always: as for `select_by_cluster`. Of equal scores the earlier frame is kept.
+    scores: (B, F), of `layers.attend_and_score`. always: as for `select_by_cluster`. Of equal scores the earlier frame
+    is kept.
     """
     return _largest(scores.detach(), keep, always)
 
@@ -75,8 +80,9 @@ def select_by_attention(scores: Tensor, keep: int, always: Tensor | None = None)
 def select_by_motion(pose: Tensor, keep: int, always: Tensor | None = None) -> Tensor:
     """The `keep` frames with the largest motion of the input pose (H2OT, TPAMI 2025: TPMo).
 
-    pose: (B, F, J, 2 or more), x and y first. The motion of a frame is the mean distance of its joints from where they were in the
-    frame before; the first frame, which has none before, counts as the second. always: as for `select_by_cluster`.
+    pose: (B, F, J, 2 or more), x and y first. The motion of a frame is the mean distance of its joints from where they
+    were in the frame before; the first frame, which has none before, counts as the second. always: as for
+    `select_by_cluster`.
     """
     if pose.shape[1] > 1:
         xy = pose[..., :2].to(torch.promote_types(pose.dtype, torch.float32))  # a score is no place
@@ -89,26 +95,33 @@ def select_by_motion(pose: Tensor, keep: int, always: Tensor | None = None) -> T
 
 @torch.no_grad()
 def select_by_uniform(x: Tensor, keep: int, always: Tensor | None = None) -> Tensor:
-    """`keep` frames evenly spaced from the first to the last, both included (H2OT, TPAMI 2025: TPS); one frame is the middle one.
+    """`keep` frames evenly spaced from the first to the last, both included (H2OT, TPAMI 2025: TPS); one frame is the
+    middle one.
 
-    x: (B, F, ...), of which shape and device alone count. always: as for `select_by_cluster`; the samples that are nearest to a
-    frame that must stay make room for it. Halves are rounded up.
+    x: (B, F, ...), of which shape and device alone count. always: as for `select_by_cluster`; the samples that are
+    nearest to a frame that must stay make room for it. Halves are rounded up.
     """
     batch, count = x.shape[:2]
     gaps = max(keep - 1, 1)
-    first = torch.arange(keep, device=x.device) * 2 * (count - 1)  # whole numbers: no rounding to differ between devices
+    first = (
+        torch.arange(keep, device=x.device) * 2 * (count - 1)
+    )  # whole numbers: no rounding to differ between devices
     sample = (first + gaps) // (2 * gaps) if keep > 1 else torch.full_like(first, (count - 1) // 2)  # (keep,)
     if always is None:
         return sample.expand(batch, -1)  # (B, keep)
     number = torch.arange(count, device=x.device)
     apart = (number[:, None] - number).abs()  # (F, F)
-    score = apart.expand(batch, -1, -1).masked_fill(~always[:, None], count).amin(dim=2)  # (B, F): to the next frame that must stay
+    score = (
+        apart.expand(batch, -1, -1).masked_fill(~always[:, None], count).amin(dim=2)
+    )  # (B, F): to the next frame that must stay
     score = score.masked_fill(~torch.isin(number, sample), -1)
     return _largest(score.float(), keep, always)
 
 
 def _largest(score: Tensor, keep: int, always: Tensor | None) -> Tensor:
-    """The `keep` largest of score (B, F), the frames of `always` first, ties to the earlier frame -> (B, keep), sorted."""
+    """The `keep` largest of score (B, F), the frames of `always` first, ties to the earlier frame -> (B, keep),
+    sorted.
+    """
     if always is not None:
         score = score.masked_fill(always, torch.inf)
     order = score.sort(dim=1, descending=True, stable=True).indices  # (B, F)

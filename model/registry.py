@@ -48,8 +48,8 @@ _BUILT: dict[Builder, _Built] = {}
 def register_model(name: str, meanings: Mapping[str, str] | None = None) -> Callable[[Builder], Builder]:
     """Decorate a builder whose keyword arguments are the model's sizes; their defaults are the variant's own numbers.
 
-    A size is a whole number, another number, True or False, or a text. meanings: of sizes that no other model has, for --help.
-    Raises ValueError for a name that is taken, and for a size without a default of these kinds.
+    A size is a whole number, another number, True or False, or a text. meanings: of sizes that no other model has, for
+    --help. Raises ValueError for a name that is taken, and for a size without a default of these kinds.
     """
 
     def register(builder: Builder) -> Builder:
@@ -90,12 +90,15 @@ def one_stage(token_num: int, layer_index: int, recover: str) -> Mapping[str, Si
 
 
 def register_variants(
-    backbone: type[PoseTransformer], sizes: Mapping[str, Size], *variants: Variant, meanings: Mapping[str, str] | None = None
+    backbone: type[PoseTransformer],
+    sizes: Mapping[str, Size],
+    *variants: Variant,
+    meanings: Mapping[str, str] | None = None,
 ) -> None:
     """Register the variants of a backbone. sizes: with the backbone's own numbers; `frames` is one of them.
 
-    backbone: called with all sizes and `plan`, the Hourglass that a variant's plan and the sizes given say. meanings: as for
-    `register_model`.
+    backbone: called with all sizes and `plan`, the Hourglass that a variant's plan and the sizes given say. meanings:
+    as for `register_model`.
     """
     for variant in variants:
         builder = _builder(variant.build or backbone, {**sizes, **variant.plan}, variant)
@@ -111,7 +114,9 @@ def _builder(build: Builder, own: Mapping[str, Size], variant: Variant) -> Build
         return build(plan=plan, **sizes)
 
     keyword = inspect.Parameter.KEYWORD_ONLY
-    parameters = [inspect.Parameter(size, keyword, default=value, annotation=type(value)) for size, value in own.items()]
+    parameters = [
+        inspect.Parameter(size, keyword, default=value, annotation=type(value)) for size, value in own.items()
+    ]
     builder.__signature__ = inspect.Signature(parameters, return_annotation=PoseTransformer)  # type: ignore[attr-defined]
     builder.__name__ = builder.__qualname__ = variant.name.split(".")[-1]
     builder.__doc__ = variant.description
@@ -139,15 +144,17 @@ def model_builder(name: str) -> Builder:
         near = difflib.get_close_matches(name, _BUILDERS, n=1)
         hint = f"did you mean {near[0]}? " if near else ""
         known = ", ".join(_BUILDERS)
-        raise InputError(f"unknown model {name!r}; {hint}The models are {known}; one of your own is known once its file is imported")
+        raise InputError(
+            f"unknown model {name!r}; {hint}The models are {known}; one of your own is known once its file is imported"
+        )
     return _BUILDERS[name]
 
 
 def create_model(name: str, **sizes: Size) -> PoseTransformer:
     """Build a registered model; a size that is not given is the variant's own.
 
-    The plan is given by sizes too: prune ("LAYER:FRAMES,...", or token_num and layer_index), select and recover. The `sizes` of the
-    model are what it takes to build it again; those that are without effect in its plan are left out.
+    The plan is given by sizes too: prune ("LAYER:FRAMES,...", or token_num and layer_index), select and recover. The
+    `sizes` of the model are what it takes to build it again; those that are without effect in its plan are left out.
 
     Raises InputError for an unknown name, a size that the model does not have, or sizes that do not fit together.
     """
@@ -160,7 +167,11 @@ def create_model(name: str, **sizes: Size) -> PoseTransformer:
     prune = sizes.get("prune", own.get("prune"))
     unused = SINGLE if prune else PLAN[:1] if model.plan.stages else PLAN
     if useless := [size for size in unused if size in sizes]:
-        why = f"prune is {prune!r} and says it all; leave out one of them" if prune else f"{name} keeps all frames; give prune as well"
+        why = (
+            f"prune is {prune!r} and says it all; leave out one of them"
+            if prune
+            else f"{name} keeps all frames; give prune as well"
+        )
         raise InputError(f"{useless[0]} is {sizes[useless[0]]!r}, but {why}")
     model.name, model.sizes = name, {size: value for size, value in {**own, **sizes}.items() if size not in unused}
     return model
@@ -172,7 +183,8 @@ def model_class(name: str) -> type[PoseTransformer]:
 
 
 def meta_device(name: str) -> contextlib.AbstractContextManager:
-    """Inside, a model named `name` takes no memory for its weights: their names and shapes are there, on PyTorch's meta device.
+    """Inside, a model named `name` takes no memory for its weights: their names and shapes are there, on PyTorch's meta
+    device.
 
     No change where its builder reads values of tensors, such as torch.linspace(...).tolist(): that device has none.
     """

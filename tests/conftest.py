@@ -1,4 +1,6 @@
-"""Fixtures for several files: the small data sets, made once per session, and a way to run an entry script in this process."""
+"""Fixtures for several files: the small data sets, made once per session, and a way to run an entry script in this
+process.
+"""
 
 from __future__ import annotations
 

@@ -47,7 +47,16 @@ BVH_JOINTS = {
 
 
 def asf_text(length: float = 1) -> str:
-    lines = [":version 1.10", "# a comment", ":units", "  mass 1.0", "  length 0.45", "  angle deg", ":root", "  order TX TY TZ RX RY RZ"]
+    lines = [
+        ":version 1.10",
+        "# a comment",
+        ":units",
+        "  mass 1.0",
+        "  length 0.45",
+        "  angle deg",
+        ":root",
+        "  order TX TY TZ RX RY RZ",
+    ]
     lines += ["  axis XYZ", "  position 0 0 0", "  orientation 0 0 0", ":bonedata"]
     for number, (name, (_, direction, axis, dof)) in enumerate(ASF_BONES.items()):
         lines += [
@@ -66,15 +75,21 @@ def asf_text(length: float = 1) -> str:
     return "\r\n".join([*lines, "  end", ""])
 
 
-def amc_text(frames: int = 1, root: str = "0 0 0 0 0 0", rfemur: str = "0 0 0", rtibia: str = "0", ltibia: str = "0") -> str:
+def amc_text(
+    frames: int = 1, root: str = "0 0 0 0 0 0", rfemur: str = "0 0 0", rtibia: str = "0", ltibia: str = "0"
+) -> str:
     lines = ["#!OML:ASF somewhere", ":FULLY-SPECIFIED", ":DEGREES"]
     for frame in range(1, frames + 1):
         lines += [str(frame), f"root {root}", f"rfemur {rfemur}", f"rtibia {rtibia}", f"ltibia {ltibia}"]
     return "\r\n".join([*lines, ""])
 
 
-def bvh_text(frames: int = 2, time: float = 0.00833333, left_out: str = "", **angles: tuple[float, float, float]) -> str:
-    """A T-pose, then frames in which the joints named are turned by (z, x, y) degrees; `hip` stands at (100, 0, 0) cm."""
+def bvh_text(
+    frames: int = 2, time: float = 0.00833333, left_out: str = "", **angles: tuple[float, float, float]
+) -> str:
+    """A T-pose, then frames in which the joints named are turned by (z, x, y) degrees; `hip` stands at (100, 0,
+    0) cm.
+    """
     order: list[str] = []
 
     def describe(name: str, depth: int) -> list[str]:

@@ -1,4 +1,6 @@
-"""The rule that fills weights and inputs: every number follows from a name, a shape and a seed, so golden files hold no weights."""
+"""The rule that fills weights and inputs: every number follows from a name, a shape and a seed, so golden files hold no
+weights.
+"""
 
 from __future__ import annotations
 
@@ -66,7 +68,9 @@ def filled_state(shapes: dict[str, tuple[int, ...]], seed: int = 7) -> dict[str,
 
 def filled(model: Model, seed: int = 7) -> Model:
     """The model itself, with weights and buffers filled by the rule."""
-    model.load_state_dict(filled_state({name: tuple(value.shape) for name, value in model.state_dict().items()}, seed), strict=True)
+    model.load_state_dict(
+        filled_state({name: tuple(value.shape) for name, value in model.state_dict().items()}, seed), strict=True
+    )
     return model
 
 

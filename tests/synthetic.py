@@ -1,7 +1,7 @@
 """Small data sets made by rule, for tests that travel with the project: nothing in them was ever motion of a person.
 
-`write_h36m` makes the three files of the Human3.6M layout; golden/expected_synthetic.json holds what the published evaluation
-prints for them. `write_tiny` makes a file in the project's own format, with people to train on.
+`write_h36m` makes the three files of the Human3.6M layout; golden/expected_synthetic.json holds what the published
+evaluation prints for them. `write_tiny` makes a file in the project's own format, with people to train on.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from common.motion_file import write_motion_file
+from common.data.motion_file import write_motion_file
 
-CAMERAS = json.loads((Path(__file__).resolve().parent.parent / "common" / "h36m_cameras.json").read_text())
+CAMERAS = json.loads((Path(__file__).resolve().parent.parent / "common" / "geometry" / "h36m_cameras.json").read_text())
 KEPT = [0, 1, 2, 3, 6, 7, 8, 12, 13, 14, 15, 17, 18, 19, 25, 26, 27]
 REST = np.array(
     [
@@ -37,7 +37,11 @@ REST = np.array(
         [-0.2, -0.1, 0.88],
     ]
 )
-METADATA = {"layout_name": "h36m", "num_joints": 17, "keypoints_symmetry": [[4, 5, 6, 11, 12, 13], [1, 2, 3, 14, 15, 16]]}
+METADATA = {
+    "layout_name": "h36m",
+    "num_joints": 17,
+    "keypoints_symmetry": [[4, 5, 6, 11, 12, 13], [1, 2, 3, 14, 15, 16]],
+}
 Lengths = Mapping[str, Mapping[str, int]]
 LENGTHS: Lengths = {
     "S9": {"Walking": 61, "Sitting": 100, "SittingDown 1": 38},
@@ -53,7 +57,9 @@ def rotate(q: np.ndarray, v: np.ndarray) -> np.ndarray:
 
 
 def project(x: np.ndarray, camera: dict) -> np.ndarray:
-    """Camera space (..., 3) metres -> pixels (..., 2), in the normalised units of the field's tools; written apart from common.camera."""
+    """Camera space (..., 3) metres -> pixels (..., 2), in the normalised units of the field's tools; written apart from
+    common.geometry.camera.
+    """
     w, h = camera["res_w"], camera["res_h"]
     f = np.array(camera["focal_length"]) / w * 2
     c = np.array(camera["center"]) / w * 2 - [1, h / w]
@@ -101,7 +107,9 @@ def h36m_positions(lengths: Lengths = LENGTHS) -> tuple[dict, dict, dict]:
     return poses, truth, detected
 
 
-def save_h36m(folder: Path, poses: object, truth: object = None, detected: object = None, metadata: object = METADATA) -> Path:
+def save_h36m(
+    folder: Path, poses: object, truth: object = None, detected: object = None, metadata: object = METADATA
+) -> Path:
     """Write the files of the Human3.6M layout; None: that 2D file is not written."""
     folder.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(folder / "data_3d_h36m.npz", positions_3d=poses)
@@ -118,7 +126,12 @@ def write_h36m(folder: Path, lengths: Lengths = LENGTHS) -> Path:
 
 def tiny_arrays() -> dict:
     """What `write_motion_file` takes: two people to train on, two to test on, one camera each."""
-    clips = [("P1", "Walking", "train", 43), ("P2", "Sitting", "train", 31), ("P3", "Walking", "test", 20), ("P4", "Sitting", "test", 12)]
+    clips = [
+        ("P1", "Walking", "train", 43),
+        ("P2", "Sitting", "train", 31),
+        ("P3", "Walking", "test", 20),
+        ("P4", "Sitting", "test", 12),
+    ]
     poses, pixels, cameras = [], [], []
     for number, (_, _, _, length) in enumerate(clips):
         camera, view = CAMERAS["intrinsics"][number], CAMERAS["extrinsics"]["S9"][number]

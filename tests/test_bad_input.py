@@ -1,4 +1,6 @@
-"""Bad input: one sentence on stderr that names the file, flag or value, and exit code 2; a bug keeps its traceback and exit code 1."""
+"""Bad input: one sentence on stderr that names the file, flag or value, and exit code 2; a bug keeps its traceback and
+exit code 1.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +17,8 @@ import pytest
 import torch
 
 from common import experiment
-from common.checkpoint import save_checkpoint
-from common.normalise import Normaliser
+from common.geometry.normalise import Normaliser
+from common.inference.checkpoint import save_checkpoint
 from model import create_model
 from tests import synthetic
 from tests.conftest import ROOT
@@ -47,11 +49,17 @@ def world(tmp_path_factory: pytest.TempPathFactory, tiny_root: Path) -> World:
 
 
 @pytest.fixture
-def refused(main: Main, world: World, capsys: pytest.CaptureFixture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
-    """refused(*FLAGS, root=...) tests good weights, unless the flags say otherwise, and returns the one sentence of the refusal."""
+def refused(
+    main: Main, world: World, capsys: pytest.CaptureFixture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., str]:
+    """refused(*FLAGS, root=...) tests good weights, unless the flags say otherwise, and returns the one sentence of the
+    refusal.
+    """
     monkeypatch.chdir(tmp_path)
 
-    def call(*flags: object, root: Path | None = None, script: str = "main_mixste.py", test: bool = True, sizes: list = FLAGS) -> str:
+    def call(
+        *flags: object, root: Path | None = None, script: str = "main_mixste.py", test: bool = True, sizes: list = FLAGS
+    ) -> str:
         start = ["--test", "--previous_dir", world.plain] if test else ["--nepoch", 1, "--checkpoint", tmp_path / "run"]
         data = ["--root_path", root or world.h36m, "--stride", 9, "--device", "cpu", "--batch_size", 64]
         with pytest.raises(SystemExit) as stop:
@@ -70,7 +78,9 @@ def refused(main: Main, world: World, capsys: pytest.CaptureFixture, tmp_path: P
 
 def test_the_good_input_is_good(main: Main, world: World, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     data = ["--root_path", world.h36m, "--stride", 9, "--device", "cpu", *FLAGS]
-    main("main_mixste.py", "--test", "--previous_dir", world.plain, *data, "--results", tmp_path / "new" / "results.json")
+    main(
+        "main_mixste.py", "--test", "--previous_dir", world.plain, *data, "--results", tmp_path / "new" / "results.json"
+    )
     assert (tmp_path / "new" / "results.json").exists()
     assert capsys.readouterr().err == ""
 
@@ -96,15 +106,36 @@ def put(mapping: object, *keys: object, value: object) -> None:
 SPOILT = {
     "subject missing in 3D": (lambda p, d, m: p.pop("S11"), ["data_3d_h36m.npz", "subject S11"]),
     "subject missing in 2D": (lambda p, d, m: d.pop("S9"), ["data_2d_h36m_cpn_ft_h36m_dbb.npz", "subject S9"]),
-    "action missing in 2D": (lambda p, d, m: d["S9"].pop("Sitting"), ["data_2d_h36m_cpn_ft_h36m_dbb.npz", "S9", "'Sitting'"]),
+    "action missing in 2D": (
+        lambda p, d, m: d["S9"].pop("Sitting"),
+        ["data_2d_h36m_cpn_ft_h36m_dbb.npz", "S9", "'Sitting'"],
+    ),
     "no actions at all": (lambda p, d, m: (p["S9"].clear(), p["S11"].clear()), ["data_3d_h36m.npz"]),
-    "three cameras": (lambda p, d, m: d["S9"]["Walking"].pop(), ["cpn_ft_h36m_dbb.npz", "S9", "Walking", "3 cameras", "4"]),
+    "three cameras": (
+        lambda p, d, m: d["S9"]["Walking"].pop(),
+        ["cpn_ft_h36m_dbb.npz", "S9", "Walking", "3 cameras", "4"],
+    ),
     "five cameras": (lambda p, d, m: d["S9"]["Walking"].append(d["S9"]["Walking"][0]), ["S9", "Walking", "5 cameras"]),
-    "a number of cameras": (lambda p, d, m: put(d, "S9", "Walking", value=4), ["cpn_ft_h36m_dbb.npz", "S9", "Walking", "no cameras"]),
-    "no cameras": (lambda p, d, m: put(d, "S9", "Walking", value=[]), ["cpn_ft_h36m_dbb.npz", "S9", "Walking", "0 cameras"]),
-    "NaN in 2D": (lambda p, d, m: put(d["S11"]["Walking"][2], (3, 5, 1), value=np.nan), ["cpn_ft", "S11", "Walking", "frame 3, joint 5"]),
-    "infinity in 2D": (lambda p, d, m: put(d["S9"]["Walking"][0], (0, 0, 0), value=-np.inf), ["S9", "frame 0, joint 0"]),
-    "NaN in 3D": (lambda p, d, m: put(p["S9"]["Sitting"], (4, 6, 2), value=np.nan), ["data_3d", "S9", "Sitting", "frame 4, joint 4"]),
+    "a number of cameras": (
+        lambda p, d, m: put(d, "S9", "Walking", value=4),
+        ["cpn_ft_h36m_dbb.npz", "S9", "Walking", "no cameras"],
+    ),
+    "no cameras": (
+        lambda p, d, m: put(d, "S9", "Walking", value=[]),
+        ["cpn_ft_h36m_dbb.npz", "S9", "Walking", "0 cameras"],
+    ),
+    "NaN in 2D": (
+        lambda p, d, m: put(d["S11"]["Walking"][2], (3, 5, 1), value=np.nan),
+        ["cpn_ft", "S11", "Walking", "frame 3, joint 5"],
+    ),
+    "infinity in 2D": (
+        lambda p, d, m: put(d["S9"]["Walking"][0], (0, 0, 0), value=-np.inf),
+        ["S9", "frame 0, joint 0"],
+    ),
+    "NaN in 3D": (
+        lambda p, d, m: put(p["S9"]["Sitting"], (4, 6, 2), value=np.nan),
+        ["data_3d", "S9", "Sitting", "frame 4, joint 4"],
+    ),
     "3D far away": (
         lambda p, d, m: put(p["S9"]["Sitting"], (4, 6, 2), value=1e30),
         ["data_3d", "S9", "Sitting", "frame 4, joint 4", "1e+30", "100000"],
@@ -113,19 +144,46 @@ SPOILT = {
         lambda p, d, m: put(d["S9"]["Sitting"][1], (4, 6, 1), value=-2e7),
         ["cpn_ft", "S9", "Sitting", "frame 4, joint 6", "-2e+07", "1e+07"],
     ),
-    "2D too short": (lambda p, d, m: put(d["S9"]["Walking"], 1, value=d["S9"]["Walking"][1][:5]), ["S9", "Walking", "5 frames", "12"]),
-    "2D of 16 joints": (lambda p, d, m: put(d["S9"]["Walking"], 1, value=d["S9"]["Walking"][1][:, :16]), ["S9", "Walking", "16"]),
-    "2D of 4 axes": (lambda p, d, m: put(d["S9"]["Walking"], 0, value=np.zeros((12, 17, 4))), ["S9", "Walking", "(12, 17, 4)"]),
+    "2D too short": (
+        lambda p, d, m: put(d["S9"]["Walking"], 1, value=d["S9"]["Walking"][1][:5]),
+        ["S9", "Walking", "5 frames", "12"],
+    ),
+    "2D of 16 joints": (
+        lambda p, d, m: put(d["S9"]["Walking"], 1, value=d["S9"]["Walking"][1][:, :16]),
+        ["S9", "Walking", "16"],
+    ),
+    "2D of 4 axes": (
+        lambda p, d, m: put(d["S9"]["Walking"], 0, value=np.zeros((12, 17, 4))),
+        ["S9", "Walking", "(12, 17, 4)"],
+    ),
     "2D of words": (lambda p, d, m: put(d["S9"]["Walking"], 0, value=np.full((12, 17, 2), "x")), ["S9", "Walking"]),
     "2D of ragged lists": (lambda p, d, m: put(d["S9"]["Walking"], 0, value=[[1, 2], [3]]), ["S9", "Walking"]),
-    "3D of words": (lambda p, d, m: put(p, "S9", "Walking", value=np.full((12, 32, 3), "x")), ["data_3d_h36m.npz", "S9", "Walking"]),
-    "3D of objects": (lambda p, d, m: put(p, "S9", "Walking", value=np.full((12, 32, 3), None)), ["data_3d_h36m.npz", "S9", "Walking"]),
-    "3D of 20 joints": (lambda p, d, m: put(p, "S9", "Walking", value=np.zeros((12, 20, 3))), ["data_3d_h36m.npz", "S9", "Walking"]),
-    "3D of no frames": (lambda p, d, m: put(p, "S9", "Walking", value=np.zeros((0, 32, 3))), ["data_3d_h36m.npz", "S9", "Walking"]),
+    "3D of words": (
+        lambda p, d, m: put(p, "S9", "Walking", value=np.full((12, 32, 3), "x")),
+        ["data_3d_h36m.npz", "S9", "Walking"],
+    ),
+    "3D of objects": (
+        lambda p, d, m: put(p, "S9", "Walking", value=np.full((12, 32, 3), None)),
+        ["data_3d_h36m.npz", "S9", "Walking"],
+    ),
+    "3D of 20 joints": (
+        lambda p, d, m: put(p, "S9", "Walking", value=np.zeros((12, 20, 3))),
+        ["data_3d_h36m.npz", "S9", "Walking"],
+    ),
+    "3D of no frames": (
+        lambda p, d, m: put(p, "S9", "Walking", value=np.zeros((0, 32, 3))),
+        ["data_3d_h36m.npz", "S9", "Walking"],
+    ),
     "3D that is a list": (lambda p, d, m: put(p, "S9", "Walking", value=[1, 2]), ["data_3d_h36m.npz", "S9", "Walking"]),
     "a subject that is a list": (lambda p, d, m: put(p, "S9", value=[1, 2]), ["data_3d_h36m.npz", "S9"]),
-    "an action that is a number": (lambda p, d, m: put(p, "S9", 3, value=p["S9"]["Walking"]), ["data_3d_h36m.npz", "key of type int"]),
-    "metadata of another skeleton": (lambda p, d, m: m.update(num_joints=16), ["cpn_ft_h36m_dbb.npz", "num_joints", "16"]),
+    "an action that is a number": (
+        lambda p, d, m: put(p, "S9", 3, value=p["S9"]["Walking"]),
+        ["data_3d_h36m.npz", "key of type int"],
+    ),
+    "metadata of another skeleton": (
+        lambda p, d, m: m.update(num_joints=16),
+        ["cpn_ft_h36m_dbb.npz", "num_joints", "16"],
+    ),
     "metadata of words": (lambda p, d, m: m.update(num_joints="many"), ["cpn_ft_h36m_dbb.npz", "num_joints"]),
 }
 
@@ -139,7 +197,9 @@ def test_spoilt_h36m_files(name: str, refused: Callable[..., str], tmp_path: Pat
 
 
 @pytest.mark.parametrize("file", ["data_3d_h36m.npz", "data_2d_h36m_cpn_ft_h36m_dbb.npz"])
-@pytest.mark.parametrize("kind", ["missing", "empty", "truncated", "text", "folder", "npy", "no field", "not a dictionary"])
+@pytest.mark.parametrize(
+    "kind", ["missing", "empty", "truncated", "text", "folder", "npy", "no field", "not a dictionary"]
+)
 def test_spoilt_files(kind: str, file: str, refused: Callable[..., str], tmp_path: Path) -> None:
     path = spoilt(tmp_path, lambda *_: None) / file
     if kind in ("missing", "folder"):
@@ -193,9 +253,18 @@ def test_training_needs_the_subjects_to_train_on(refused: Callable[..., str]) ->
 
 
 TINY = {
-    "NaN in 2D": (lambda a: put(a["pose_2d_noisy"], (45, 2, 0), value=np.nan), ["P2", "Sitting", "pose_2d_noisy", "frame 2, joint 2"]),
-    "NaN in 3D": (lambda a: put(a["pose_3d"], (80, 3, 0), value=np.nan), ["P3", "Walking", "pose_3d", "frame 6, joint 3"]),
-    "3D far away": (lambda a: put(a["pose_3d"], (2, 3, 2), value=-1e30), ["P1", "pose_3d", "frame 2, joint 3 is -1e+30", "100000"]),
+    "NaN in 2D": (
+        lambda a: put(a["pose_2d_noisy"], (45, 2, 0), value=np.nan),
+        ["P2", "Sitting", "pose_2d_noisy", "frame 2, joint 2"],
+    ),
+    "NaN in 3D": (
+        lambda a: put(a["pose_3d"], (80, 3, 0), value=np.nan),
+        ["P3", "Walking", "pose_3d", "frame 6, joint 3"],
+    ),
+    "3D far away": (
+        lambda a: put(a["pose_3d"], (2, 3, 2), value=-1e30),
+        ["P1", "pose_3d", "frame 2, joint 3 is -1e+30", "100000"],
+    ),
     "another format": (lambda a: a.update(format=np.array("hot-motion 9")), ["format", "hot-motion 9"]),
     "a field missing": (lambda a: a.pop("length"), ["field length is missing"]),
     "2D missing": (lambda a: a.pop("pose_2d_noisy"), ["'noisy'", "gt"]),
@@ -219,7 +288,9 @@ def test_spoilt_motion_files(name: str, refused: Callable[..., str], world: Worl
     spoil, named = TINY[name]
     spoil(arrays)
     np.savez(tmp_path / "data_mine.npz", **arrays)
-    error = refused("--dataset", "mine", root=tmp_path, test=False)  # reads what is for testing, then what is for training
+    error = refused(
+        "--dataset", "mine", root=tmp_path, test=False
+    )  # reads what is for testing, then what is for training
     assert str(tmp_path / "data_mine.npz") in error
     for words in named:
         assert words in error
@@ -310,7 +381,9 @@ def test_spoilt_checkpoints(kind: str, refused: Callable[..., str], world: World
     assert not (tmp_path / "created").exists()
 
 
-def test_weights_of_another_model_do_not_start_a_training(refused: Callable[..., str], world: World, tmp_path: Path) -> None:
+def test_weights_of_another_model_do_not_start_a_training(
+    refused: Callable[..., str], world: World, tmp_path: Path
+) -> None:
     path = make_checkpoint("another model", tmp_path, world)
     assert "mhformer.mhformer" in refused("--previous_dir", path, "--dataset", "tiny", root=world.tiny, test=False)
     assert not (tmp_path / "run").exists()
@@ -327,7 +400,10 @@ def test_runs_that_cannot_be_resumed(kind: str, refused: Callable[..., str], wor
 # Flags.
 
 FLAG_CASES = [
-    (["--model", "mixste.hot_mixst"], ["'mixste.hot_mixst'", "did you mean mixste.hot_mixste?", "mhformer.tpc_mhformer"]),
+    (
+        ["--model", "mixste.hot_mixst"],
+        ["'mixste.hot_mixst'", "did you mean mixste.hot_mixste?", "mhformer.tpc_mhformer"],
+    ),
     (["--model", "transformer"], ["'transformer'", "mixste.hot_mixste"]),
     (["--actions", "Flying"], ["Flying", "Sitting", "Walking"]),
     (["--actions", "Walking,Flying"], ["Flying"]),
@@ -388,7 +464,9 @@ FLAG_CASES = [
 ]
 
 
-@pytest.mark.parametrize(("flags", "named"), FLAG_CASES, ids=lambda value: " ".join(value) if value and value[0].startswith("-") else "")
+@pytest.mark.parametrize(
+    ("flags", "named"), FLAG_CASES, ids=lambda value: " ".join(value) if value and value[0].startswith("-") else ""
+)
 def test_flags(flags: list[str], named: list[str], refused: Callable[..., str]) -> None:
     error = refused(*flags)
     for words in named:
@@ -417,7 +495,9 @@ def test_no_permission_to_write(flag: str, refused: Callable[..., str], world: W
     assert "cannot be written" in error
 
 
-def test_results_are_refused_before_the_work(refused: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_results_are_refused_before_the_work(
+    refused: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(experiment, "read_sequences", lambda *_: pytest.fail("data was read first"))
     (tmp_path / "file").touch()
     assert "cannot be written" in refused("--results", tmp_path / "file" / "results.json")
@@ -475,11 +555,23 @@ runpy.run_path({script!r}, run_name="__main__")
 def test_exit_codes_of_a_process(kind: str, code: int, world: World, tmp_path: Path) -> None:
     script = str(ROOT / "main_mixste.py")
     if kind == "input":
-        command = [sys.executable, script, "--test", "--previous_dir", str(world.ours), "--root_path", "nowhere", "--device", "cpu"]
+        command = [
+            sys.executable,
+            script,
+            "--test",
+            "--previous_dir",
+            str(world.ours),
+            "--root_path",
+            "nowhere",
+            "--device",
+            "cpu",
+        ]
     else:
         command = [sys.executable, "-c", CHILD.format(script=script, weights=str(world.ours)), kind]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300, check=False
+    )
     assert done.returncode == code, done.stderr
     if kind == "input":
         assert done.stderr.startswith("error: nowhere/data_3d_h36m.npz: no such file")

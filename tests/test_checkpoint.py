@@ -17,10 +17,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from common.checkpoint import find_checkpoint, identify, load_weights, read_checkpoint, save_checkpoint
 from common.errors import InputError
-from common.normalise import Normaliser
-from common.torch_file import read_torch_file
+from common.geometry.normalise import Normaliser
+from common.inference.checkpoint import find_checkpoint, identify, load_weights, read_checkpoint, save_checkpoint
+from common.inference.torch_file import read_torch_file
 from model import PoseTransformer, create_model, list_models, model_sizes
 from tests.rules import SMALL, filled
 
@@ -128,9 +128,14 @@ def test_identify_finds_every_model(name: str) -> None:
     assert name in [text.split(" with ")[0] for text in fitting]
     for text in fitting:  # what it names does fit
         other, sizes = text.split(" with ")
-        listed = {size: value if size == "prune" else int(value) for size, value in (pair.split(" ") for pair in sizes.split(", "))}
+        listed = {
+            size: value if size == "prune" else int(value)
+            for size, value in (pair.split(" ") for pair in sizes.split(", "))
+        }
         if "prune" not in listed:
-            open_sizes = {"token_num": 3, "layer_index": 1} if "token_num" in model_sizes(other) else {"prune": "1:3,2:1"}
+            open_sizes = (
+                {"token_num": 3, "layer_index": 1} if "token_num" in model_sizes(other) else {"prune": "1:3,2:1"}
+            )
             listed = (open_sizes if model_sizes(other)["prune"] or "token_num" in open_sizes else {}) | listed
         assert {key: tuple(value.shape) for key, value in create_model(other, **listed).state_dict().items()} == shapes
 
@@ -142,7 +147,9 @@ def test_identify_finds_models_at_their_own_sizes(name: str) -> None:
     assert name in [text.split(" with ")[0] for text in identify(shapes)]
 
 
-@pytest.mark.parametrize("content", [{}, {"model": {}}, {"a": 1}, {"model": {"a": "text"}}, [1, 2], 3, {"model": 3}, torch.zeros(3)])
+@pytest.mark.parametrize(
+    "content", [{}, {"model": {}}, {"a": 1}, {"model": {"a": "text"}}, [1, 2], 3, {"model": 3}, torch.zeros(3)]
+)
 def test_files_without_weights_are_refused(content: object, tmp_path: Path) -> None:
     torch.save(content, tmp_path / "a.pth")
     with pytest.raises(InputError, match=r"a\.pth: holds no state dict"):
@@ -151,7 +158,10 @@ def test_files_without_weights_are_refused(content: object, tmp_path: Path) -> N
 
 @pytest.mark.parametrize("normaliser", [{"kind": "box of the future", "in_channels": 2}, {"unknown": 1}, None, 3])
 def test_a_normaliser_of_another_version_is_refused(normaliser: object, tmp_path: Path) -> None:
-    torch.save({"model": state(), "name": "mixste.hot_mixste", "sizes": small().sizes, "normaliser": normaliser}, tmp_path / "a.pth")
+    torch.save(
+        {"model": state(), "name": "mixste.hot_mixste", "sizes": small().sizes, "normaliser": normaliser},
+        tmp_path / "a.pth",
+    )
     with pytest.raises(InputError, match=r"a\.pth: field normaliser"):
         read_checkpoint(tmp_path / "a.pth")
 
@@ -167,7 +177,9 @@ def test_truncated_files_are_refused(part: float, legacy: bool, tmp_path: Path) 
         read_checkpoint(path)
 
 
-@pytest.mark.parametrize("data", [b"", b"no checkpoint at all", b"\x80\x02}q\x00.", b"PK\x03\x04", b"\x00" * 1000], ids=repr)
+@pytest.mark.parametrize(
+    "data", [b"", b"no checkpoint at all", b"\x80\x02}q\x00.", b"PK\x03\x04", b"\x00" * 1000], ids=repr
+)
 def test_other_files_are_refused(data: bytes, tmp_path: Path) -> None:
     (tmp_path / "a.pth").write_bytes(data[:1000])
     with pytest.raises(InputError, match=r"a\.pth: "):
@@ -192,7 +204,9 @@ def refused(path: Path) -> str:
     assert text.startswith(f"{path}: ")
     assert text.isprintable()
     assert len(text) < 600
-    assert not any(words in text for words in ("weights_only", "torch.load", "safe_globals", "WeightsUnpickler", "enforce fail"))
+    assert not any(
+        words in text for words in ("weights_only", "torch.load", "safe_globals", "WeightsUnpickler", "enforce fail")
+    )
     return text
 
 
@@ -219,7 +233,9 @@ def test_a_bit_that_turned_over_is_noticed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["legacy", "without checksums", "with checksums"])
-def test_a_file_without_checksums_is_read_with_one_remark(kind: str, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_a_file_without_checksums_is_read_with_one_remark(
+    kind: str, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
     path, before = tmp_path / "a.pth", torch.serialization.get_crc32_options()
     torch.serialization.set_crc32_options(kind != "without checksums")
     try:
@@ -291,7 +307,12 @@ def test_numpy_numbers_beside_the_weights(protocol: int, package: str, legacy: b
     """package: whose name a pickle of protocol 2 gives, that of numpy 2 or of numpy 1."""
     numbers = [np.float64(0.25), np.float32(-1.5), np.float16(2), np.int64(-3), np.uint8(200), np.bool_(True)]
     path, own = tmp_path / "a.pth", re.escape(np.float64(1).__reduce__()[0].__module__).encode()
-    torch.save({"state_dict": state(), "best": numbers}, path, pickle_protocol=protocol, _use_new_zipfile_serialization=not legacy)
+    torch.save(
+        {"state_dict": state(), "best": numbers},
+        path,
+        pickle_protocol=protocol,
+        _use_new_zipfile_serialization=not legacy,
+    )
     if package:
         rewrite(path, lambda data: re.sub(b"c" + own + b"\\n", f"c{package}.multiarray\\n".encode(), data))
     found = read_torch_file(path)["best"]
@@ -325,12 +346,20 @@ def test_other_numpy_values_are_refused(value: object, tmp_path: Path) -> None:
 def test_plain_values_beside_the_weights(tmp_path: Path) -> None:
     """What schedulers and settings hold."""
     beside = {
-        "milestones": Counter({30: 1, 80: 2}), "sizes": torch.Size([3, 4]), "device": torch.device("cuda", 0), "dtype": torch.float16,
+        "milestones": Counter({30: 1, 80: 2}), "sizes": torch.Size([3, 4]), "device": torch.device("cuda", 0),
+        "dtype": torch.float16,
         "state": OrderedDict(a=1), "names": {"b"}, "lr": 1e-4, "more": [None, True, (1, 2)],
     }  # fmt: skip
     torch.save({"net": state(), **beside}, tmp_path / "a.pth")
     found = read_torch_file(tmp_path / "a.pth")
-    plain = {"milestones": {30: 1, 80: 2}, "sizes": (3, 4), "device": "cuda:0", "dtype": "torch.float16", "state": {"a": 1}, "names": ["b"]}
+    plain = {
+        "milestones": {30: 1, 80: 2},
+        "sizes": (3, 4),
+        "device": "cuda:0",
+        "dtype": "torch.float16",
+        "state": {"a": 1},
+        "names": ["b"],
+    }
     assert {key: found[key] for key in beside} == {**beside, **plain}
 
 
@@ -356,7 +385,8 @@ def test_a_message_shows_no_escape_codes(tmp_path: Path) -> None:
 def test_tensors_that_are_views_are_read_as_they_are(legacy: bool, tmp_path: Path) -> None:
     base = torch.arange(60.0).view(3, 4, 5)
     views = {
-        "transposed": base.permute(2, 0, 1), "row": base[1], "step": base.flatten()[3::7], "row again": base[1], "empty": base[:0],
+        "transposed": base.permute(2, 0, 1), "row": base[1], "step": base.flatten()[3::7], "row again": base[1],
+        "empty": base[:0],
         "number": base[0, 0, 1], "parameter": torch.nn.Parameter(base[2]), "few over many": base[0, 0, :1].expand(2, 3),
         "half": base.half(), "bfloat16": base.bfloat16(), "whole": base.long(), "flags": base > 3, "bytes": base.byte(),
     }  # fmt: skip
@@ -372,11 +402,13 @@ def hostile_tensors() -> dict[str, object]:
         marked = torch.zeros(3)
         marked.note = "x"
         return {
-            "sparse": torch.eye(3).to_sparse(), "csr": torch.eye(3).to_sparse_csr(), "meta": torch.zeros(3, device="meta"),
+            "sparse": torch.eye(3).to_sparse(), "csr": torch.eye(3).to_sparse_csr(),
+            "meta": torch.zeros(3, device="meta"),
             "quantised": torch.quantize_per_tensor(torch.zeros(3), 0.1, 0, torch.quint8),
             "nested": torch.nested.nested_tensor([torch.zeros(2), torch.zeros(3)]),
             "float8": torch.zeros(3, dtype=torch.float8_e4m3fn), "complex": torch.zeros(3, dtype=torch.complex64),
-            "uint16": torch.zeros(3, dtype=torch.uint16), "a million million": torch.zeros(1).expand(10**4, 10**4, 10**4),
+            "uint16": torch.zeros(3, dtype=torch.uint16),
+            "a million million": torch.zeros(1).expand(10**4, 10**4, 10**4),
             "rows over rows": torch.zeros(10).expand(10**5, 10), "no end": torch.zeros(1).expand(2**62),
             "bits": torch.zeros(1).untyped_storage(), "with attributes": marked,
             "imaginary": torch.zeros(3, dtype=torch.complex64).conj().imag,
@@ -408,8 +440,10 @@ def test_numbers_of_another_kind_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "sizes",
     [
-        {"depth": 10**5}, {"depth": 10**9}, {"joints": 10**9}, {"frames": 10**9 + 1}, {"channel": 10**15}, {"d_hid": 2**70}, {"depth": 4},
-        {"channel": 24}, {"channel": 15}, {"frames": -9}, {"frames": 9.0}, {"frames": True}, {"prune": "1:3,2:1"}, {"prune": [[[]]] * 10},
+        {"depth": 10**5}, {"depth": 10**9}, {"joints": 10**9}, {"frames": 10**9 + 1}, {"channel": 10**15},
+        {"d_hid": 2**70}, {"depth": 4},
+        {"channel": 24}, {"channel": 15}, {"frames": -9}, {"frames": 9.0}, {"frames": True}, {"prune": "1:3,2:1"},
+        {"prune": [[[]]] * 10},
         {"more": 3}, {3: 3}, {"select": "x" * 10**6}, {"token_num": 10**5}, {"in_channels": torch.tensor(2)},
     ],
     ids=lambda sizes: str(sizes)[:30],
@@ -422,8 +456,10 @@ def test_sizes_that_are_not_those_of_the_weights_are_refused(sizes: dict, tmp_pa
 
 
 @pytest.mark.parametrize(
-    "change", [{"fps": float("nan")}, {"fps": 0}, {"fps": 10**400}, {"fps": torch.tensor(25.0)}, {"height": -1}, {"height": "tall"},
-               {"in_channels": torch.tensor(2)}, {"in_channels": 2.0}, {"kind": ["box"]}, {"kind": torch.zeros(3)}], ids=str,
+    "change", [{"fps": float("nan")}, {"fps": 0}, {"fps": 10**400}, {"fps": torch.tensor(25.0)}, {"height": -1},
+    {"height": "tall"},
+               {"in_channels": torch.tensor(2)}, {"in_channels": 2.0}, {"kind": ["box"]}, {"kind": torch.zeros(3)}],
+               ids=str,
 )  # fmt: skip
 def test_a_normaliser_that_makes_no_sense_is_refused(change: dict, tmp_path: Path) -> None:
     save_checkpoint(tmp_path / "a.pth", filled(small()), Normaliser())
@@ -436,7 +472,9 @@ def write_pickle(path: Path, data: bytes, legacy: bool = False) -> None:
     """A file of torch.save whose content is any pickle."""
     if legacy:
         torch.save(3, path, _use_new_zipfile_serialization=False)
-        path.write_bytes(path.read_bytes().replace(pickle.dumps(3, 2) + pickle.dumps([], 2), data + pickle.dumps([], 2)))
+        path.write_bytes(
+            path.read_bytes().replace(pickle.dumps(3, 2) + pickle.dumps([], 2), data + pickle.dumps([], 2))
+        )
     else:
         with zipfile.ZipFile(path, "w") as archive:
             archive.writestr("archive/data.pkl", data)
@@ -448,13 +486,17 @@ STORAGE = b"((X\x07\x00\x00\x00storagectorch\nFloatStorage\nX\x01\x00\x00\x000X\
 @pytest.mark.parametrize(
     "data",
     [
-        b"\x80\x02" + b"N" * 2_000_000 + b".", b"\x80\x02}" + b"(" * 10 + b"u" * 10 + b".", b"\x80\x02" + b"]" * 600_000 + b".",
-        b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\n" + STORAGE % (b"\x8a\x06" + (10**13).to_bytes(6, "little")) + b"K\x00)t.",
+        b"\x80\x02" + b"N" * 2_000_000 + b".", b"\x80\x02}" + b"(" * 10 + b"u" * 10 + b".",
+        b"\x80\x02" + b"]" * 600_000 + b".",
+        b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\n" + STORAGE % (b"\x8a\x06" + (10**13).to_bytes(6,
+        "little")) + b"K\x00)t.",
         b"\x80\x02cbuiltins\nbytearray\n\x8a\x06" + (10**13).to_bytes(6, "little") + b"\x85R.",
         b"\x80\x02ctorch\nFloatTensor\n\x8a\x06" + (10**13).to_bytes(6, "little") + b"\x85R.",
         b"\x80\x02}(" + b"".join(pickle.dumps(i * (2**61 - 1), 2)[2:-1] + b"N" for i in range(1, 60_001)) + b"u.",
-        b"\x80\x02}ccollections\nOrderedDict\n)R}U\x03getctorch\nSize\nsb.", b"\x80\x02ccollections\nOrderedDict\n}U\x03getNsb.",
-        b"\x80\x02X\xff\xff\xff\x7fx.", b"\x80\x05\x96\xff\xff\xff\xff\xff\x00\x00\x00x.", b"\x80\x02Nr\xff\xff\xff\x7f.",
+        b"\x80\x02}ccollections\nOrderedDict\n)R}U\x03getctorch\nSize\nsb.",
+        b"\x80\x02ccollections\nOrderedDict\n}U\x03getNsb.",
+        b"\x80\x02X\xff\xff\xff\x7fx.", b"\x80\x05\x96\xff\xff\xff\xff\xff\x00\x00\x00x.",
+        b"\x80\x02Nr\xff\xff\xff\x7f.",
         b"\x80\x02cnumpy\ndtype\nU\x07(3,)<f8\x85R.",
         b"\x80\x02cnumpy._core.multiarray\nscalar\ncnumpy\ndtype\nU\x02O8\x85RU\x08AAAAAAAA\x86R.",
     ],

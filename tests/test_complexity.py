@@ -1,4 +1,6 @@
-"""Parameters and GFLOPs: the published numbers of every variant, and two independent counts of what the models execute."""
+"""Parameters and GFLOPs: the published numbers of every variant, and two independent counts of what the models
+execute.
+"""
 
 from __future__ import annotations
 
@@ -62,7 +64,9 @@ def test_published_parameters_and_gflops(name: str) -> None:
 
 
 def test_products_of_tpc_mhformer() -> None:
-    """The published table prints 9.17, which is what these 9.164885 GFLOPs become when they are rounded by way of 9.165."""
+    """The published table prints 9.17, which is what these 9.164885 GFLOPs become when they are rounded by way of
+    9.165.
+    """
     coordinates, frames, kept, channel, hidden = 34, 351, 117, 512, 1024
     encoders = 3 * 4 * (4 * coordinates * frames**2 + 2 * coordinates * frames * 2 * frames)
     embedding, regression = 3 * frames * coordinates * channel, kept * 3 * channel * 51
@@ -81,7 +85,9 @@ def test_the_schedule_of_h2ot_reaches_the_journal_s_saving() -> None:
 
 
 def linear_macs(model: PoseTransformer, x: Tensor) -> int:
-    """MACs of linear and convolution layers per window, by hooks; the queries that a frame's tokens share count once per token."""
+    """MACs of linear and convolution layers per window, by hooks; the queries that a frame's tokens share count once
+    per token.
+    """
     tokens = 3 if model.name.startswith("mhformer") else model.joints
     counted, shared = [], getattr(getattr(model, "cross_attention", None), "linear_q", None)
 
@@ -93,7 +99,9 @@ def linear_macs(model: PoseTransformer, x: Tensor) -> int:
         else:
             counted.append(output.numel() * layer.in_channels * layer.kernel_size[0])
 
-    hooks = [layer.register_forward_hook(count) for layer in model.modules() if isinstance(layer, nn.Linear | nn.Conv1d)]
+    hooks = [
+        layer.register_forward_hook(count) for layer in model.modules() if isinstance(layer, nn.Linear | nn.Conv1d)
+    ]
     model(x)
     for hook in hooks:
         hook.remove()
@@ -105,7 +113,9 @@ class Products(TorchFunctionMode):
 
     macs = 0
 
-    def __torch_function__(self, function: object, types: object, args: tuple = (), kwargs: dict | None = None) -> object:
+    def __torch_function__(
+        self, function: object, types: object, args: tuple = (), kwargs: dict | None = None
+    ) -> object:
         result = function(*args, **(kwargs or {}))
         if function is functional.scaled_dot_product_attention:
             q, k, v = args[:3]
@@ -154,7 +164,10 @@ def test_attention_sizes_of_a_small_mixste(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(functional, "scaled_dot_product_attention", spy)
     model = create_model("mixste.hot_mixste", frames=9, channel=16, token_num=5, layer_index=1, depth=2).eval()
     model(motion(1, 9, 2, 1))
-    space, time = [(n, 8, 17, 2) for n in (9, 5)], [(1, 17 * 8, n, 2) for n in (9, 5)]  # 16 channels in 8 heads, of each joint
+    space, time = (
+        [(n, 8, 17, 2) for n in (9, 5)],
+        [(1, 17 * 8, n, 2) for n in (9, 5)],
+    )  # 16 channels in 8 heads, of each joint
     expected = [(space[0],) * 2, (time[0],) * 2, (space[1],) * 2, (time[1],) * 2, (time[0], time[1])]
     assert sizes == expected
     by_hand = sum(q[0] * q[1] * q[2] * k[2] * 2 * 2 for q, k in expected)
@@ -162,8 +175,13 @@ def test_attention_sizes_of_a_small_mixste(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_the_earlier_the_pruning_the_more_it_saves() -> None:
-    counts = [count_macs(create_model("mixste.tpc_mixste", frames=27, channel=16, token_num=9, layer_index=n)) for n in range(1, 8)]
-    assert all(early.linear < late.linear and early.products < late.products for early, late in itertools.pairwise(counts))
+    counts = [
+        count_macs(create_model("mixste.tpc_mixste", frames=27, channel=16, token_num=9, layer_index=n))
+        for n in range(1, 8)
+    ]
+    assert all(
+        early.linear < late.linear and early.products < late.products for early, late in itertools.pairwise(counts)
+    )
     whole = count_macs(create_model("mixste.mixste", frames=27, channel=16, d_hid=32))
     assert counts[-1].linear < whole.linear
     assert count_macs(create_model("mixste.tpc_mixste", frames=27, channel=16, token_num=27, layer_index=1)) == whole
@@ -177,7 +195,9 @@ def test_frames_per_second_is_measured() -> None:
 
 
 def command_line(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "model.complexity", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    return subprocess.run(
+        [sys.executable, "-m", "model.complexity", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
 
 
 def test_command_line_prints_the_row() -> None:

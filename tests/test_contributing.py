@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from common.datasets import read_sequences
+from common.data.datasets import read_sequences
 from demo.detect import DETECTORS, create_detector
 from model import create_model, registry
 from model.pruning import SELECTORS
@@ -42,14 +42,20 @@ def test_each_example_fits_forty_lines() -> None:
 
 def test_the_backbone_takes_any_plan() -> None:
     run("backbone")
-    for sizes, frames in (({}, 27), ({"prune": "1:13,2:5", "select": "uniform", "recover": "interpolation"}, 27), ({"recover": "none"}, 9)):
+    for sizes, frames in (
+        ({}, 27),
+        ({"prune": "1:13,2:5", "select": "uniform", "recover": "interpolation"}, 27),
+        ({"recover": "none"}, 9),
+    ):
         model = create_model("frame.hot_frame", **sizes).eval()
         assert model(motion(2, 27, 2, seed=1)).pose.shape == (2, frames, 17, 3)
 
 
 def test_the_selector_works_in_a_model() -> None:
     run("selector")
-    model = create_model("mixste.mixste", frames=9, channel=16, depth=2, d_hid=16, prune="1:4", select="change", recover="none").eval()
+    model = create_model(
+        "mixste.mixste", frames=9, channel=16, depth=2, d_hid=16, prune="1:4", select="change", recover="none"
+    ).eval()
     kept = model(motion(2, 9, 2, seed=1)).kept[0]
     assert kept.shape == (2, 4)
     assert (kept.diff(dim=1) > 0).all()

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from common.custom_2d import read_custom_2d
-from common.datasets import read_sequences
+from common.data.custom_2d import read_custom_2d
+from common.data.datasets import read_sequences
 from common.errors import InputError
 from demo.convert import COCO_17, convert
 from demo.detect import read_keypoints
@@ -24,7 +24,12 @@ def write(folder: Path, videos: dict[str, object] | None = None, **metadata: obj
     """data_2d_custom_mine.npz with these videos, as prepare_data_2d_custom.py writes it."""
     videos = {"walk.mp4": clip()} if videos is None else videos
     about = {name: {"w": 640, "h": 480} for name in videos}
-    metadata = {"layout_name": "coco", "num_joints": 17, "keypoints_symmetry": SYMMETRY, "video_metadata": about} | metadata
+    metadata = {
+        "layout_name": "coco",
+        "num_joints": 17,
+        "keypoints_symmetry": SYMMETRY,
+        "video_metadata": about,
+    } | metadata
     positions = {name: {"custom": [points]} for name, points in videos.items()}
     np.savez_compressed(folder / "data_2d_custom_mine.npz", positions_2d=positions, metadata=metadata)
     return folder / "data_2d_custom_mine.npz"

@@ -13,8 +13,13 @@ import numpy as np
 import pytest
 import torch
 
-from common.augment import VERSIONS, flip
-from common.camera import (
+from common.data.datasets import default_keypoints, read_sequences
+from common.data.motion_file import read_motion_file, write_motion_file
+from common.data.pose_dataset import Batch, BatchOrder, PoseDataset, loader
+from common.data.sequences import PoseSequence
+from common.errors import InputError
+from common.geometry.augment import VERSIONS, flip
+from common.geometry.camera import (
     Camera,
     camera_to_world,
     conjugate,
@@ -26,14 +31,9 @@ from common.camera import (
     unproject,
     world_to_camera,
 )
-from common.datasets import default_keypoints, read_sequences
-from common.errors import InputError
-from common.motion_file import read_motion_file, write_motion_file
-from common.normalise import Normaliser
-from common.pose_dataset import Batch, BatchOrder, PoseDataset, loader
-from common.sequences import PoseSequence
-from common.skeleton import H36M, H36M_16
-from common.windows import subsample, window_bounds
+from common.geometry.normalise import Normaliser
+from common.geometry.skeleton import H36M, H36M_16
+from common.geometry.windows import subsample, window_bounds
 from tests import synthetic
 from tests.rules import motion
 
@@ -50,7 +50,9 @@ def sequence(length: int, seed: int, action: str = "Walking", channels: int = 2,
     return PoseSequence("S1", action, "cam", pose_2d, pose_3d, (1000, 800))
 
 
-def dataset(lengths: list[int], frames: int = 9, stride: int = 9, normaliser: Normaliser | None = None, **more: object) -> PoseDataset:
+def dataset(
+    lengths: list[int], frames: int = 9, stride: int = 9, normaliser: Normaliser | None = None, **more: object
+) -> PoseDataset:
     clips = [sequence(length, number, ADMITTED[number % 3]) for number, length in enumerate(lengths)]
     return PoseDataset(clips, H36M, normaliser or Normaliser(), frames, stride, **more)
 
@@ -76,7 +78,9 @@ def test_windows_by_the_formula(length: int, stride: int) -> None:
     frames = 27
     count = max(1, math.ceil((length - frames) / stride + 1))
     first = -(((count - 1) * stride + frames - length) // 2)
-    assert window_bounds(length, frames, stride).tolist() == [[first + k * stride, first + k * stride + frames] for k in range(count)]
+    assert window_bounds(length, frames, stride).tolist() == [
+        [first + k * stride, first + k * stride + frames] for k in range(count)
+    ]
 
 
 @pytest.mark.parametrize("length", [1, 4, 9, 30])
@@ -102,7 +106,9 @@ def test_the_start_of_a_subset_depends_on_the_length() -> None:
     assert len(set(starts.values())) > 20
     assert min(starts.values()) < 0.1 < 0.4 < max(starts.values()) <= 0.5
     # sha256("100") begins with ad57366865126e55..., as little-endian 32 bit 0x683657ad: 0.4071 of the way.
-    assert subsample(100, 0.5, 1) == slice(int(0x683657AD / (2**32 - 1) * 51), int(0x683657AD / (2**32 - 1) * 51) + 50, 1)
+    assert subsample(100, 0.5, 1) == slice(
+        int(0x683657AD / (2**32 - 1) * 51), int(0x683657AD / (2**32 - 1) * 51) + 50, 1
+    )
 
 
 def test_subset_and_downsample_take_the_same_frames_of_2d_and_3d() -> None:
@@ -259,14 +265,18 @@ def test_normaliser_round_trip(kind: str, channels: int) -> None:
 
 def test_normalised_picture_keeps_the_aspect() -> None:
     corners = np.array([[0, 0], [1000, 0], [1000, 800], [500, 400]], float)
-    np.testing.assert_allclose(normalise_picture(corners, (1000, 800)), [[-1, -0.8], [1, -0.8], [1, 0.8], [0, 0]], atol=1e-12)
+    np.testing.assert_allclose(
+        normalise_picture(corners, (1000, 800)), [[-1, -0.8], [1, -0.8], [1, 0.8], [0, 0]], atol=1e-12
+    )
     np.testing.assert_allclose(denormalise_picture(normalise_picture(corners, (1000, 800)), (1000, 800)), corners)
 
 
 def test_confidence_is_the_score_or_one() -> None:
     plain, scored = sequence(6, 0), sequence(6, 0, channels=3)
     assert (Normaliser("picture", 3).apply(plain.pose_2d, plain.size)[..., 2] == 1).all()
-    np.testing.assert_array_equal(Normaliser("picture", 3).apply(scored.pose_2d, scored.size)[..., 2], scored.pose_2d[..., 2])
+    np.testing.assert_array_equal(
+        Normaliser("picture", 3).apply(scored.pose_2d, scored.size)[..., 2], scored.pose_2d[..., 2]
+    )
     assert Normaliser("picture", 2).apply(scored.pose_2d, scored.size).shape == (6, 17, 2)
     flipped = PoseDataset([scored], H36M, Normaliser("picture", 3), 3, 3, flipped=True)
     np.testing.assert_array_equal(flipped[2].pose_2d[0, :, :, 2], flipped[0].pose_2d[0][:, list(H36M.mirrored), 2])
@@ -295,16 +305,26 @@ def test_h36m_takes_17_joints_into_camera_space(h36m_root: Path) -> None:
         np.testing.assert_allclose(clip.pose_3d, (world - np.array(view["translation"]) / 1000) @ matrix, atol=1e-5)
         np.testing.assert_array_equal(clip.pose_2d, detected[subject][action][number % 4])
         assert (clip.subject, clip.action) == (subject, action.split(" ")[0])
-        assert clip.size == (synthetic.CAMERAS["intrinsics"][number % 4]["res_w"], synthetic.CAMERAS["intrinsics"][number % 4]["res_h"])
+        assert clip.size == (
+            synthetic.CAMERAS["intrinsics"][number % 4]["res_w"],
+            synthetic.CAMERAS["intrinsics"][number % 4]["res_h"],
+        )
         assert clip.fps == 50
         assert clip.pose_3d.dtype == clip.pose_2d.dtype == np.float32
         assert clip.pose_3d[:, 0, 2].min() > 1  # the hip keeps its place in front of the camera
-        np.testing.assert_allclose(project(clip.pose_3d, h36m_cameras(subject)[number % 4]), truth[subject][action][number % 4], atol=0.01)
+        np.testing.assert_allclose(
+            project(clip.pose_3d, h36m_cameras(subject)[number % 4]), truth[subject][action][number % 4], atol=0.01
+        )
 
 
 @pytest.mark.parametrize(
     ("actions", "expected"),
-    [("Walking", {"Walking"}), ("Sitting", {"Sitting"}), ("SittingDown", {"SittingDown"}), ("Walking, Sitting", {"Walking", "Sitting"})],
+    [
+        ("Walking", {"Walking"}),
+        ("Sitting", {"Sitting"}),
+        ("SittingDown", {"SittingDown"}),
+        ("Walking, Sitting", {"Walking", "Sitting"}),
+    ],
 )
 def test_actions_are_whole_names(actions: str, expected: set[str], h36m_root: Path) -> None:
     found = read_sequences("h36m", h36m_root, "cpn_ft_h36m_dbb", "test", actions).sequences
@@ -380,7 +400,9 @@ def test_metadata_of_the_ground_truth_file(tmp_path: Path) -> None:
 def test_16_joint_files_have_no_neck(keypoints: str, tmp_path: Path) -> None:
     poses, truth, _ = synthetic.h36m_positions({"S9": {"Walking": 5}, "S11": {"Walking": 6}})
     synthetic.save_h36m(tmp_path, poses, truth)
-    fewer = {subject: {"Walking": [np.delete(view, 9, axis=1) for view in truth[subject]["Walking"]]} for subject in truth}
+    fewer = {
+        subject: {"Walking": [np.delete(view, 9, axis=1) for view in truth[subject]["Walking"]]} for subject in truth
+    }
     np.savez(tmp_path / f"data_2d_h36m_{keypoints}.npz", positions_2d=fewer, metadata={"num_joints": 16})
     whole, found = (read_sequences("h36m", tmp_path, name, "test") for name in ("gt", keypoints))
     assert found.skeleton == H36M_16
@@ -474,7 +496,9 @@ def test_camera_round_trips(camera: Camera) -> None:
     rng = np.random.default_rng(0)
     world = rng.uniform(0, 2, (50, 3))
     seen = world_to_camera(world, camera)
-    np.testing.assert_allclose(camera_to_world(seen, camera), world, atol=5e-6)  # the file's quaternions have seven digits
+    np.testing.assert_allclose(
+        camera_to_world(seen, camera), world, atol=5e-6
+    )  # the file's quaternions have seven digits
     np.testing.assert_allclose(seen, (world - camera.translation) @ quaternion_matrix(camera.orientation), atol=5e-6)
     unit = tuple(np.array(camera.orientation) / np.linalg.norm(camera.orientation))
     camera = dataclasses.replace(camera, orientation=unit)

@@ -14,9 +14,9 @@ import pytest
 from PIL import Image
 from PIL.ExifTags import IFD, Base
 
-from common.camera import FIELD_OF_VIEW, Camera, camera_for, camera_of_view, view_of_camera
 from common.errors import InputError
-from common.skeleton import H36M
+from common.geometry.camera import FIELD_OF_VIEW, Camera, camera_for, camera_of_view, view_of_camera
+from common.geometry.skeleton import H36M
 from demo.camera import camera_of_image, choose_camera, read_camera
 from demo.detect import write_keypoints
 from demo.export import read_poses
@@ -41,7 +41,10 @@ def opencv(path: Path) -> None:
 
 
 def toml(*names: str) -> str:
-    tables = [f'[{name}]\nname = "{name}"\nsize = [1080.0, 1920.0]\nmatrix = {MATRIX}\nrotation = [1.0, 2.0, 3.0]\n' for name in names]
+    tables = [
+        f'[{name}]\nname = "{name}"\nsize = [1080.0, 1920.0]\nmatrix = {MATRIX}\nrotation = [1.0, 2.0, 3.0]\n'
+        for name in names
+    ]
     return "\n".join([*tables, "[metadata]\nadjusted = false\n"])
 
 
@@ -133,7 +136,8 @@ def write_image(path: Path, size: tuple[int, int] = (400, 300), **tags: object) 
 @pytest.mark.parametrize(
     ("tags", "fov"),
     [
-        ({"FocalLengthIn35mmFilm": 28}, 2 * math.degrees(math.atan(0.8 * 43.2666 / 2 / 28))),  # a side of 0.8 of the diagonal
+        # a side of 0.8 of the diagonal
+        ({"FocalLengthIn35mmFilm": 28}, 2 * math.degrees(math.atan(0.8 * 43.2666 / 2 / 28))),
         ({"FocalLengthIn35mmFilm": 0}, None),  # the standard's word for unknown
         ({"FocalLength": 5.0}, None),
         # A sensor of 4000 pixels over 8 mm: 500 a millimetre; the image was made smaller afterwards.
@@ -185,13 +189,26 @@ def test_which_source_counts(tmp_path: Path) -> None:
         choose_camera(None, None, folder, (400, 300))
 
 
-def test_the_demo_turns_poses_by_the_field_of_view(main: Callable[..., None], tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_the_demo_turns_poses_by_the_field_of_view(
+    main: Callable[..., None], tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
     size = (320, 180)
     write_keypoints(tmp_path / "keypoints.npz", (walker(12) * [0.2, 0.2, 1] + [60, 0, 0])[None], 25, size)
-    (tmp_path / "camera.json").write_text(json.dumps({"K": [[160, 0, 320], [0, 160, 180], [0, 0, 1]], "width": 640, "height": 360}))
+    (tmp_path / "camera.json").write_text(
+        json.dumps({"K": [[160, 0, 320], [0, 160, 180], [0, 0, 1]], "width": 640, "height": 360})
+    )
 
     def run(*flags: object) -> np.ndarray:
-        main("demo/vis.py", "--keypoints", tmp_path / "keypoints.npz", "--output", tmp_path / "out", "--lines", 40, *flags)
+        main(
+            "demo/vis.py",
+            "--keypoints",
+            tmp_path / "keypoints.npz",
+            "--output",
+            tmp_path / "out",
+            "--lines",
+            40,
+            *flags,
+        )
         return read_poses(tmp_path / "out" / "poses.npz").poses_3d[0]
 
     assumed = run()
@@ -199,7 +216,10 @@ def test_the_demo_turns_poses_by_the_field_of_view(main: Callable[..., None], tm
     wide = run("--fov", 126.8698976)
     assert "field of view: 126.9 degrees" in capsys.readouterr().out
     np.testing.assert_allclose(run("--camera", tmp_path / "camera.json"), wide, atol=1e-5)
-    lengths = [[np.linalg.norm(pose[:, joint] - pose[:, parent], axis=-1) for joint, parent in H36M.bones] for pose in (assumed, wide)]
+    lengths = [
+        [np.linalg.norm(pose[:, joint] - pose[:, parent], axis=-1) for joint, parent in H36M.bones]
+        for pose in (assumed, wide)
+    ]
     np.testing.assert_allclose(*lengths, atol=1e-5)  # a turn, and nothing else
     assert np.abs(assumed - wide).max() > 0.05
     for value in ("9.9", "150.1", "nan", "wide", "-60"):
@@ -209,7 +229,9 @@ def test_the_demo_turns_poses_by_the_field_of_view(main: Callable[..., None], tm
         assert re.match(r"error: .*(--fov|field of view)", capsys.readouterr().err)
 
 
-def test_the_demo_reads_the_exif_of_images(main: Callable[..., None], tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_the_demo_reads_the_exif_of_images(
+    main: Callable[..., None], tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
     folder = tmp_path / "images"
     folder.mkdir()
     for number in range(12):

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from common.errors import InputError
-from common.skeleton import H36M
+from common.geometry.skeleton import H36M
 from common.wild import BONES
 from demo import convert, detect
 from demo.convert import BLAZEPOSE_33, COCO_17, Conversion
@@ -24,7 +24,20 @@ TABLES = [COCO_17, BLAZEPOSE_33]
 # For each source joint the one that takes its place in a mirror.
 MIRRORED = {
     "COCO_17": [0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15],
-    "BLAZEPOSE_33": [0, 4, 5, 6, 1, 2, 3, 8, 7, 10, 9, *(number for left in range(11, 33, 2) for number in (left + 1, left))],
+    "BLAZEPOSE_33": [
+        0,
+        4,
+        5,
+        6,
+        1,
+        2,
+        3,
+        8,
+        7,
+        10,
+        9,
+        *(number for left in range(11, 33, 2) for number in (left + 1, left)),
+    ],
 }
 MEDIAPIPE = importlib.util.find_spec("mediapipe") is not None and sys.version_info < (3, 13)
 needs_mediapipe = pytest.mark.skipif(not MEDIAPIPE, reason="mediapipe is not installed")
@@ -38,18 +51,32 @@ def points(table: Conversion, seed: int = 1, shape: tuple[int, ...] = ()) -> np.
 
 
 def standing(table: Conversion) -> np.ndarray:
-    """Somebody who stands upright and faces the camera, as a detector marks adults: metres * 1000, feet at y 0, up is negative."""
-    height = {"ankle": 0, "knee": 410, "hip": 820, "wrist": 800, "elbow": 1060, "shoulder": 1340, "ear": 1550, "eye": 1570}
+    """Somebody who stands upright and faces the camera, as a detector marks adults: metres * 1000, feet at y 0, up is
+    negative.
+    """
+    height = {
+        "ankle": 0,
+        "knee": 410,
+        "hip": 820,
+        "wrist": 800,
+        "elbow": 1060,
+        "shoulder": 1340,
+        "ear": 1550,
+        "eye": 1570,
+    }
     across = {"ankle": 90, "knee": 100, "hip": 105, "wrist": 260, "elbow": 230, "shoulder": 175, "ear": 75, "eye": 32}
     result = np.ones((table.sources, 3))
     index = convert._BLAZEPOSE if table is BLAZEPOSE_33 else {part: number for number, part in enumerate(convert._COCO)}
     for part, number in index.items():
         side, _, name = part.rpartition(" ")
-        result[number, :2] = (0, -1530) if name == "nose" else ({"left": 1, "right": -1}[side] * across[name], -height[name])
+        result[number, :2] = (
+            (0, -1530) if name == "nose" else ({"left": 1, "right": -1}[side] * across[name], -height[name])
+        )
     return result
 
 
-# Conversion ------------------------------------------------------------------------------------------------------------------
+# Conversion
+# ------------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
@@ -76,7 +103,13 @@ def test_mirrored_in_mirrored_out(table: Conversion) -> None:
 def test_known_points(table: Conversion) -> None:
     given = standing(table)
     pose = dict(zip(H36M.names, convert.convert(given, table), strict=True))
-    for name, x, y in (("LKnee", 100, -410), ("RKnee", -100, -410), ("LFoot", 90, 0), ("RElbow", -230, -1060), ("LWrist", 260, -800)):
+    for name, x, y in (
+        ("LKnee", 100, -410),
+        ("RKnee", -100, -410),
+        ("LFoot", 90, 0),
+        ("RElbow", -230, -1060),
+        ("LWrist", 260, -800),
+    ):
         np.testing.assert_allclose(pose[name], [x, y, 1], atol=1e-3)
     upwards = [pose[name] for name in ("LFoot", "LKnee", "Hip", "Spine", "Thorax", "Neck/Nose", "Head")]
     assert np.all(np.diff([joint[1] for joint in upwards]) < 0)
@@ -90,7 +123,9 @@ def test_proportions_are_those_of_the_training(table: Conversion) -> None:
     pose = convert.convert(standing(table), table)[:, :2]
     length = np.linalg.norm(pose - pose[list(H36M.parents)], axis=-1)[1:]
     ratio = length / BONES[1:]
-    assert np.abs(ratio / np.median(ratio) - 1).max() < 0.2  # the most for Neck/Nose, which is not seen to stand forward
+    assert (
+        np.abs(ratio / np.median(ratio) - 1).max() < 0.2
+    )  # the most for Neck/Nose, which is not seen to stand forward
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
@@ -98,7 +133,9 @@ def test_scores(table: Conversion) -> None:
     given = points(table)
     given[:, 2] = 0.5
     np.testing.assert_allclose(convert.convert(given, table)[:, 2], 0.5, atol=1e-6)
-    wrist, elbow, shoulder = ({part: number for number, part in enumerate(H36M.names)}[name] for name in ("LWrist", "LElbow", "LShoulder"))
+    wrist, elbow, shoulder = (
+        {part: number for number, part in enumerate(H36M.names)}[name] for name in ("LWrist", "LElbow", "LShoulder")
+    )
     (source, _), *others = table.parts[wrist]
     assert not others
     given[source, 2] = -1  # no detector says so, but below 0 is not found as well
@@ -124,7 +161,8 @@ def test_other_joints_are_refused() -> None:
         convert.convert(points(BLAZEPOSE_33), COCO_17)
 
 
-# Detectors -------------------------------------------------------------------------------------------------------------------
+# Detectors
+# -------------------------------------------------------------------------------------------------------------------
 
 
 def refusal(call: Callable[[], object]) -> str:
@@ -141,7 +179,9 @@ def test_unknown_detectors_are_told_the_known() -> None:
 
 
 def without(monkeypatch: pytest.MonkeyPatch, missing: str, package: types.ModuleType | None = None) -> None:
-    """Let imports of `missing`, and of what is in it, fail; `package` stands for mediapipe where that is not missing."""
+    """Let imports of `missing`, and of what is in it, fail; `package` stands for mediapipe where that is not
+    missing.
+    """
     original = importlib.import_module
 
     def fail(name: str, *rest: object) -> types.ModuleType:
@@ -152,7 +192,9 @@ def without(monkeypatch: pytest.MonkeyPatch, missing: str, package: types.Module
     monkeypatch.setattr(importlib, "import_module", fail)
 
 
-@pytest.mark.parametrize(("version", "advice"), [((3, 11, 4), "pip install --no-deps"), ((3, 13, 0), "use Python 3.11 or 3.12")])
+@pytest.mark.parametrize(
+    ("version", "advice"), [((3, 11, 4), "pip install --no-deps"), ((3, 13, 0), "use Python 3.11 or 3.12")]
+)
 def test_without_mediapipe(monkeypatch: pytest.MonkeyPatch, version: tuple[int, int, int], advice: str) -> None:
     without(monkeypatch, "mediapipe")
     monkeypatch.setattr(sys, "version_info", version)
@@ -172,7 +214,9 @@ def test_mediapipe_without_models(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_which_landmark_model(tmp_path: Path) -> None:
-    full, heavy, other = (tmp_path / name for name in ("pose_landmark_full.tflite", "pose_landmark_heavy.tflite", "other.tflite"))
+    full, heavy, other = (
+        tmp_path / name for name in ("pose_landmark_full.tflite", "pose_landmark_heavy.tflite", "other.tflite")
+    )
     assert "install" in refusal(lambda: detect._landmark_model(None, tmp_path))
     full.write_bytes(b"\0\0\0\0TFL3....")
     assert detect._landmark_model(None, tmp_path) == full
@@ -270,7 +314,9 @@ def test_a_detector_that_is_closed_gives_its_threads_back() -> None:
 def test_after_a_reset_nobody_is_where_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
     detector, searched = detect.create_detector("mediapipe", "full"), []
     monkeypatch.setattr(detector, "_find_in", lambda picture, square: searched.append(square) or [])
-    monkeypatch.setattr(detector, "_look", lambda graphs, picture, region: pytest.fail("looked for somebody of the last scene"))
+    monkeypatch.setattr(
+        detector, "_look", lambda graphs, picture, region: pytest.fail("looked for somebody of the last scene")
+    )
     detector._people = [detect._Person(np.ones((33, 3), np.float32), detect.Region(50, 50, 80, 0))]
     detector._time = 0.0
     detector.reset()
@@ -303,7 +349,9 @@ def test_a_full_temporary_folder_is_one_sentence(tmp_path: Path, monkeypatch: py
 
 
 class World(detect._PeopleDetector):
-    """Two perfect models of people who are discs: those who are in the middle of a square, or of a region, are seen there."""
+    """Two perfect models of people who are discs: those who are in the middle of a square, or of a region, are seen
+    there.
+    """
 
     joints = BLAZEPOSE_33
     SIDE = 150.0
@@ -319,7 +367,9 @@ class World(detect._PeopleDetector):
         self.searched.append(square)
         (left, top, width, height), half = square, self.SIDE / 2
         there = [
-            (x, y) for x, y in self.there if left <= x - half and x + half <= left + width and top <= y - half and y + half <= top + height
+            (x, y)
+            for x, y in self.there
+            if left <= x - half and x + half <= left + width and top <= y - half and y + half <= top + height
         ]
         return [(1.0, detect.Region(x, y, self.SIDE, 0)) for x, y in there]
 
@@ -327,7 +377,11 @@ class World(detect._PeopleDetector):
         self.looked.append(region)
         near = [(abs(x - region.x) + abs(y - region.y), x, y) for x, y in self.there]
         apart, x, y = min(near, default=(np.inf, 0, 0))
-        return detect._Person(self.BODY + np.array([x, y, 0]), detect.Region(x, y, self.SIDE, 0)) if apart < 0.3 * region.side else None
+        return (
+            detect._Person(self.BODY + np.array([x, y, 0]), detect.Region(x, y, self.SIDE, 0))
+            if apart < 0.3 * region.side
+            else None
+        )
 
     def see(self, time: float, *there: tuple[float, float]) -> set[tuple[float, float]]:
         """The middles of the people who are detected, of those who are there now."""
@@ -341,7 +395,9 @@ HERE = (300.0, 350.0)
 
 @pytest.mark.parametrize("fps", [5, 10, 24, 30, 60, 240])
 @pytest.mark.parametrize("place", [(110, 120), (500, 400), (640, 500), (900, 110), (1170, 610)])
-def test_newcomers_who_are_whole_in_the_picture_are_found_within_a_fifth_of_a_second(fps: float, place: tuple[float, float]) -> None:
+def test_newcomers_who_are_whole_in_the_picture_are_found_within_a_fifth_of_a_second(
+    fps: float, place: tuple[float, float]
+) -> None:
     for start in range(fps, fps + 7):
         world = World()
         assert [world.see(frame / fps, HERE) for frame in range(start)] == [{HERE}] * start
@@ -368,7 +424,9 @@ def test_each_square_is_searched_every_fifth_of_a_second_and_all_where_nobody_is
 @pytest.mark.parametrize("alone", [True, False])
 @pytest.mark.parametrize("hidden", [1, 3, 9, 20])
 @pytest.mark.parametrize("step", [(0, 0), (8, 0), (10, -3)])
-def test_the_lost_are_found_in_the_first_picture_that_shows_them(alone: bool, hidden: int, step: tuple[float, float]) -> None:
+def test_the_lost_are_found_in_the_first_picture_that_shows_them(
+    alone: bool, hidden: int, step: tuple[float, float]
+) -> None:
     world, others = World(), [] if alone else [HERE]
     way = [(600.0 + step[0] * frame, 500.0 + step[1] * frame) for frame in range(45 + hidden)]
     for frame, place in enumerate(way):
@@ -377,7 +435,9 @@ def test_the_lost_are_found_in_the_first_picture_that_shows_them(alone: bool, hi
         world.looked.clear()
         assert world.see(frame / 30, *there) == there, frame
         if away and frame > 40:  # where the person is heading
-            assert any(abs(region.x - place[0]) + abs(region.y - place[1]) < 0.2 * world.SIDE for region in world.looked)
+            assert any(
+                abs(region.x - place[0]) + abs(region.y - place[1]) < 0.2 * world.SIDE for region in world.looked
+            )
     assert not world._lost
 
 
@@ -443,7 +503,9 @@ def sample_frames(count: int) -> list[np.ndarray]:
     return [frame for there, frame in (video.read() for _ in range(count)) if there]
 
 
-needs_sample = pytest.mark.skipif("HOT_SAMPLE_VIDEO" not in os.environ, reason="HOT_SAMPLE_VIDEO names no video with people")
+needs_sample = pytest.mark.skipif(
+    "HOT_SAMPLE_VIDEO" not in os.environ, reason="HOT_SAMPLE_VIDEO names no video with people"
+)
 
 
 @needs_mediapipe
@@ -480,7 +542,8 @@ def test_mediapipe_finds_the_people_of_a_video() -> None:
     assert 0 < middle[1] < height
 
 
-# Files of keypoints ----------------------------------------------------------------------------------------------------------
+# Files of keypoints
+# ----------------------------------------------------------------------------------------------------------
 
 
 def clip() -> np.ndarray:
@@ -532,7 +595,13 @@ BAD = {
 def test_bad_keypoints_files(name: str, tmp_path: Path) -> None:
     change, said = BAD[name]
     path = tmp_path / "bad.npz"
-    good = {"format": detect.FORMAT, "joints": np.array(H36M.names), "keypoints": clip(), "fps": 30.0, "size": [640, 480]}
+    good = {
+        "format": detect.FORMAT,
+        "joints": np.array(H36M.names),
+        "keypoints": clip(),
+        "fps": 30.0,
+        "size": [640, 480],
+    }
     np.savez(path, **{field: value for field, value in (good | change).items() if value is not None})
     with pytest.raises(InputError, match=said) as error:
         detect.read_keypoints(path)

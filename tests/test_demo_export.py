@@ -1,4 +1,6 @@
-"""The demo's files: what is written is read back, what is broken is refused in a sentence, and the page works in a browser."""
+"""The demo's files: what is written is read back, what is broken is refused in a sentence, and the page works in a
+browser.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,7 @@ import numpy as np
 import pytest
 
 from common.errors import InputError
-from common.skeleton import H36M
+from common.geometry.skeleton import H36M
 from demo import export
 from demo.export import Poses, csv_columns, hash_file, read_poses, write_csv, write_json, write_poses, write_viewer
 from demo.render import APART, place_people
@@ -313,8 +315,10 @@ def browser(page: Path, tmp_path: Path) -> Iterator[object]:
     options = webdriver.ChromeOptions()
     options.binary_location = CHROMIUM
     for flag in (
-        "headless", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-background-networking", "disable-sync",
-        "disable-component-update", "use-gl=angle", "use-angle=swiftshader", "enable-unsafe-swiftshader", "disable-dev-shm-usage",
+        "headless", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-background-networking",
+        "disable-sync",
+        "disable-component-update", "use-gl=angle", "use-angle=swiftshader", "enable-unsafe-swiftshader",
+        "disable-dev-shm-usage",
         "window-size=900,640", f"user-data-dir={tmp_path / 'profile'}",
     ):  # fmt: skip
         options.add_argument(f"--{flag}")
@@ -323,7 +327,9 @@ def browser(page: Path, tmp_path: Path) -> Iterator[object]:
     try:
         chrome.set_script_timeout(60)
         chrome.get(page.as_uri())
-        ready = "const done = arguments[0]; window.viewer.ready.then(() => done('ready'), (error) => done(String(error)))"
+        ready = (
+            "const done = arguments[0]; window.viewer.ready.then(() => done('ready'), (error) => done(String(error)))"
+        )
         assert chrome.execute_async_script(ready) == "ready"
         yield chrome
     finally:
@@ -368,7 +374,9 @@ def test_in_a_browser(browser: object, poses: Poses, tmp_path: Path) -> None:
     assert ask("viewer.positions(0).length") == 17
 
     # Scrubbing, as by hand.
-    browser.execute_script("const s = document.getElementById('scrub'); s.value = 12; s.dispatchEvent(new Event('input'))")
+    browser.execute_script(
+        "const s = document.getElementById('scrub'); s.value = 12; s.dispatchEvent(new Event('input'))"
+    )
     wait(browser, "viewer.frame === 12 && document.getElementById('time').textContent.includes('0.40 / 1.30 s')")
 
     # Playing moves the skeleton.
@@ -382,7 +390,13 @@ def test_in_a_browser(browser: object, poses: Poses, tmp_path: Path) -> None:
     # Keys, also with a button in focus.
     browser.execute_script("viewer.seek(5)")
     body = browser.find_element(By.TAG_NAME, "body")
-    for key, frame in ((Keys.ARROW_RIGHT, 6), (Keys.ARROW_LEFT, 5), (Keys.END, 39), (Keys.ARROW_RIGHT, 39), (Keys.HOME, 0)):
+    for key, frame in (
+        (Keys.ARROW_RIGHT, 6),
+        (Keys.ARROW_LEFT, 5),
+        (Keys.END, 39),
+        (Keys.ARROW_RIGHT, 39),
+        (Keys.HOME, 0),
+    ):
         body.send_keys(key)
         assert ask("viewer.frame") == frame
     browser.find_element(By.ID, "play").send_keys(" ")

@@ -12,12 +12,16 @@ SIZE = (640, 480)
 
 
 class Flat:
-    """Stands in for a Lifter: the depth of every joint is 0, the root is in the origin; remembers how long its clips were."""
+    """Stands in for a Lifter: the depth of every joint is 0, the root is in the origin; remembers how long its clips
+    were.
+    """
 
     def __init__(self) -> None:
         self.lengths: list[int] = []
 
-    def __call__(self, pose_2d: np.ndarray, size: tuple[int, int], fps: float, height: float | None, fov: float | None) -> np.ndarray:
+    def __call__(
+        self, pose_2d: np.ndarray, size: tuple[int, int], fps: float, height: float | None, fov: float | None
+    ) -> np.ndarray:
         self.lengths.append(len(pose_2d))
         pose = np.concatenate([pose_2d[..., :2] / size[0], 0 * pose_2d[..., :1]], axis=-1)
         return (pose - pose[:, :1]).astype(np.float32)
@@ -26,7 +30,9 @@ class Flat:
 def clip(found: str) -> np.ndarray:
     """Keypoints that move evenly, with the person where `found` has a x -> (len(found), 17, 3)."""
     time = np.arange(len(found))[:, None, None]
-    pose = np.concatenate([100 + 3 * time + np.arange(17)[:, None] * [1, 2], np.full((len(found), 17, 1), 0.8)], axis=-1)
+    pose = np.concatenate(
+        [100 + 3 * time + np.arange(17)[:, None] * [1, 2], np.full((len(found), 17, 1), 0.8)], axis=-1
+    )
     pose[[letter != "x" for letter in found]] = 0
     return pose
 

@@ -1,4 +1,6 @@
-"""The demo's drawing: what is where on the picture, what fits, and that nothing that a video can bring makes it fail."""
+"""The demo's drawing: what is where on the picture, what fits, and that nothing that a video can bring makes it
+fail.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ RED, BLUE = bgr(render.RIGHT), bgr(render.LEFT)
 
 
 def in_camera(world: np.ndarray) -> np.ndarray:
-    """World (..., 17, 3), z up -> relative to the hip, x right, y down, z forward; the resting person faces the camera."""
+    """World (..., 17, 3), z up -> relative to the hip, x right, y down, z forward; the resting person faces the
+    camera.
+    """
     turned = np.stack([world[..., 0], -world[..., 2], world[..., 1]], axis=-1)
     return turned - turned[..., :1, :]
 

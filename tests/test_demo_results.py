@@ -25,7 +25,9 @@ def video(tmp_path: Path) -> Path:
     return path
 
 
-def write(folder: Path, source: Path, text: str = "1", names: tuple[str, ...] = NAMES, inputs: tuple[Path, ...] = ()) -> None:
+def write(
+    folder: Path, source: Path, text: str = "1", names: tuple[str, ...] = NAMES, inputs: tuple[Path, ...] = ()
+) -> None:
     """A run that writes `text` into each of its results."""
     with Results(folder, source, names, (source, *inputs)) as results:
         for name in names:
@@ -46,14 +48,18 @@ def check_refused(message: str, folder: Path, *args: object, **options: object) 
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
-def test_the_same_source_may_write_again_by_any_spelling(video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_same_source_may_write_again_by_any_spelling(
+    video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     out = tmp_path / "out"
     write(out, video, "1")
     assert content(out) == dict.fromkeys(NAMES, "1")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "link").symlink_to(out)
     (tmp_path / "link.mp4").symlink_to(video)
-    for number, (folder, source) in enumerate([("out/", "A/clip.mp4"), ("./A/../out", "link.mp4"), ("link", "A/../A/clip.mp4")]):
+    for number, (folder, source) in enumerate(
+        [("out/", "A/clip.mp4"), ("./A/../out", "link.mp4"), ("link", "A/../A/clip.mp4")]
+    ):
         write(Path(folder), Path(source), f"again {number}")
         assert content(out) == dict.fromkeys(NAMES, f"again {number}")
     shutil.copytree(out, tmp_path / "copy")  # with other times
@@ -92,10 +98,14 @@ def test_a_file_that_is_somebody_elses_stays(how: str, video: Path, tmp_path: Pa
     elif how == "lock":
         (out / "run.lock").write_text("mine")
     before = sorted((path.name, path.is_symlink(), path.is_file() and path.read_bytes()) for path in out.iterdir())
-    with pytest.raises(InputError, match=MESSAGES.get(how, "was not written by this program, or was changed since")) as caught:
+    with pytest.raises(
+        InputError, match=MESSAGES.get(how, "was not written by this program, or was changed since")
+    ) as caught:
         write(out, video)
     assert "\n" not in str(caught.value)
-    assert sorted((path.name, path.is_symlink(), path.is_file() and path.read_bytes()) for path in out.iterdir()) == before
+    assert (
+        sorted((path.name, path.is_symlink(), path.is_file() and path.read_bytes()) for path in out.iterdir()) == before
+    )
 
 
 @pytest.mark.parametrize("link", ["", "symbolic", "hard"])
@@ -109,7 +119,9 @@ def test_an_input_is_never_replaced(link: str, video: Path, tmp_path: Path) -> N
         given.symlink_to(out / "clip.mp4") if link == "symbolic" else given.hardlink_to(out / "clip.mp4")
     check_refused("is read by this run", out, given)
     check_refused("is read by this run", out, video, inputs=(given,))
-    check_refused("is read by this run", out, out / "new.mp4", names=("new.mp4",))  # what a camera is still to be recorded to
+    check_refused(
+        "is read by this run", out, out / "new.mp4", names=("new.mp4",)
+    )  # what a camera is still to be recorded to
 
 
 def test_a_file_that_comes_while_the_work_goes_on_stays(video: Path, tmp_path: Path) -> None:
@@ -121,7 +133,9 @@ def test_a_file_that_comes_while_the_work_goes_on_stays(video: Path, tmp_path: P
     assert content(out) == {"clip.mp4": "mine"}
 
 
-def test_a_run_that_is_killed_before_it_renames_can_be_done_again(video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_that_is_killed_before_it_renames_can_be_done_again(
+    video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     out = tmp_path / "out"
     write(out, video, "1")
     rename = Path.replace
@@ -147,7 +161,9 @@ def test_a_stage_may_start_from_a_file_of_the_folder_that_it_writes_to(video: Pa
     assert content(out) == dict.fromkeys(("poses.npz", *NAMES), "more") | {"poses.mp4": "again"}
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": "hot-written 1", "source": "a", "files": {"a": 3}}', "\ufeff[" * 9])
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"format": "hot-written 1", "source": "a", "files": {"a": 3}}', "\ufeff[" * 9]
+)
 def test_a_record_that_is_none_is_refused(text: str, video: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()
@@ -196,7 +212,14 @@ def test_names_of_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     folder = tmp_path / "shots.2"
     folder.mkdir()
     monkeypatch.chdir(folder)
-    names = {"a.mp4": "a", "x/-b.c.mkv": "-b.c", ".": "shots.2", "": "shots.2", f"{folder}/": "shots.2", "..": tmp_path.name}
+    names = {
+        "a.mp4": "a",
+        "x/-b.c.mkv": "-b.c",
+        ".": "shots.2",
+        "": "shots.2",
+        f"{folder}/": "shots.2",
+        "..": tmp_path.name,
+    }
     names |= {".mp4": ".mp4", "..mp4": "video", "...mp4": "video", "/": "video"}
     names |= {os.fsdecode(b"caf\xe9.mp4"): "caf_", "a\n\x1b[1m.mp4": "a__[1m"}
     assert {source: name_after(source) for source in names} == names

@@ -56,7 +56,9 @@ def test_who_was_out_of_sight_may_have_gone_on() -> None:
     jump = [[person(100)]] * 8 + [[]] * 5
     assert len(tracked(jump + [[person(100 + 1.5 * size)]] * 8)) == 1
     assert len(tracked(jump + [[person(100 + 3 * size)]] * 8)) == 2
-    assert len(tracked(jump + [[person(100 + 1.5 * size, scale=0.5)]] * 8)) == 1  # crouching, a person is as large as before
+    assert (
+        len(tracked(jump + [[person(100 + 1.5 * size, scale=0.5)]] * 8)) == 1
+    )  # crouching, a person is as large as before
 
 
 def test_who_flickered_up_is_not_waited_for() -> None:
@@ -97,7 +99,8 @@ def test_nobody() -> None:
     assert tracked([[], []]).shape == (0, 2, 17, 3)
 
 
-# One person found twice --------------------------------------------------------------------------------------------------------
+# One person found twice
+# --------------------------------------------------------------------------------------------------------
 
 
 def double(rng: np.random.Generator, original: np.ndarray, noise: float, shift: float) -> np.ndarray:
@@ -131,7 +134,10 @@ def test_the_better_of_two_is_kept() -> None:
 
 def test_two_who_are_close_stay_two() -> None:
     mirror = [-1, 1, 1]
-    left, right = WALKING[20] + [300, 0, 0], WALKING[34] * mirror + [300, 0, 0]  # one behind the other, on different ways
+    left, right = (
+        WALKING[20] + [300, 0, 0],
+        WALKING[34] * mirror + [300, 0, 0],
+    )  # one behind the other, on different ways
     assert not same(np.stack([left, right])).any()
     assert lengths(tracked([[left, right]] * 30, fps=30)) == [30, 30]
     apart = 0.2 * float(size(left))
@@ -142,11 +148,14 @@ def test_two_who_are_close_stay_two() -> None:
     assert lengths(tracked(meeting, fps=30)) == [45, 45]
 
 
-# People who cross --------------------------------------------------------------------------------------------------------------
+# People who cross
+# --------------------------------------------------------------------------------------------------------------
 
 
 def walker(x: np.ndarray, depth: float, phase: float, fps: float) -> np.ndarray:
-    """Somebody who walks along the picture, x (T,) metres from its middle -> (T, 17, 3) pixels and scores, of 1920 x 1080."""
+    """Somebody who walks along the picture, x (T,) metres from its middle -> (T, 17, 3) pixels and scores, of 1920 x
+    1080.
+    """
     speed = np.gradient(x) * fps
     stride = 2 * np.pi * np.cumsum(np.abs(speed))[:, None] / fps / 1.4 + phase + np.array([0, np.pi])  # (T, 2)
     swing = np.minimum(1, np.abs(speed) / 0.8)[:, None]
@@ -188,7 +197,9 @@ WAYS = {
 
 def switches(tracks: np.ndarray, people: np.ndarray, shown: np.ndarray) -> int:
     """How often people (2, T, 17, 3) who were shown (2, T) go from one track to another."""
-    owner = (np.abs(tracks[:, None] - people) < 1e-3).all(axis=(3, 4)) & (tracks[:, None, ..., 2] > 0).any(axis=3)  # (tracks, 2, T)
+    owner = (np.abs(tracks[:, None] - people) < 1e-3).all(axis=(3, 4)) & (tracks[:, None, ..., 2] > 0).any(
+        axis=3
+    )  # (tracks, 2, T)
     count = 0
     for number in range(len(people)):
         frames = owner[:, number].any(axis=0) & shown[number]
@@ -228,7 +239,9 @@ def test_motion_alone_tells_apart_who_looks_the_same() -> None:
         for hidden in (0, 3, 12):
             shown = [[True, abs(t - 45) * 2 >= hidden] for t in range(90)]
             frames = [[person(400 + speed * (t - 45)), person(400 - speed * (t - 45))] for t in range(90)]
-            found = tracked([[p for p, there in zip(*row, strict=True) if there] for row in zip(frames, shown, strict=True)], fps=30)
+            found = tracked(
+                [[p for p, there in zip(*row, strict=True) if there] for row in zip(frames, shown, strict=True)], fps=30
+            )
             people = np.array(frames).swapaxes(0, 1)  # (2, 90, 17, 3)
             assert len(found) == 2
             assert switches(found, people, np.array(shown).T & (np.arange(90) != 45)) == 0

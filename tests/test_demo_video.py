@@ -1,4 +1,6 @@
-"""Reading and writing video: what is written is read back, upright and in step with its sound; what is spoilt is one sentence."""
+"""Reading and writing video: what is written is read back, upright and in step with its sound; what is spoilt is one
+sentence.
+"""
 
 from __future__ import annotations
 
@@ -87,7 +89,11 @@ def make(
 
 
 def write(
-    path: Path, pictures: Iterable[np.ndarray], rate: float | Fraction = 25, size: tuple[int, int] = (64, 48), **sound: object
+    path: Path,
+    pictures: Iterable[np.ndarray],
+    rate: float | Fraction = 25,
+    size: tuple[int, int] = (64, 48),
+    **sound: object,
 ) -> Path:
     with VideoWriter(path, rate, size, **sound) as writer:
         for picture in pictures:
@@ -109,15 +115,26 @@ def hear(path: Path) -> tuple[str, np.ndarray, np.ndarray]:
         samples = [frame.to_ndarray().astype(float).reshape(-1, frame.samples)[0] for frame in frames]
         times = [frame.time - zero + np.arange(frame.samples) / frame.sample_rate for frame in frames]
         samples = np.concatenate(samples)
-        return stream.codec_context.codec.canonical_name, samples / max(np.abs(samples).max(), 1e-9), np.concatenate(times)
+        return (
+            stream.codec_context.codec.canonical_name,
+            samples / max(np.abs(samples).max(), 1e-9),
+            np.concatenate(times),
+        )
 
 
-# Round trips -----------------------------------------------------------------------------------------------------------------
+# Round trips
+# -----------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("size", "rate", "count"),
-    [((64, 48), 25, 30), ((48, 64), Fraction(30000, 1001), 31), ((1280, 720), 50, 2), ((64, 48), 25, 1), ((3840, 2160), 25, 1)],
+    [
+        ((64, 48), 25, 30),
+        ((48, 64), Fraction(30000, 1001), 31),
+        ((1280, 720), 50, 2),
+        ((64, 48), 25, 1),
+        ((3840, 2160), 25, 1),
+    ],
     ids=["landscape", "portrait", "hd", "one frame", "4k"],
 )
 def test_what_is_written_is_read_back(size: tuple[int, int], rate: int | Fraction, count: int, tmp_path: Path) -> None:
@@ -138,13 +155,21 @@ def test_what_is_written_is_read_back(size: tuple[int, int], rate: int | Fractio
 def test_a_reader_reads_again_from_the_start(tmp_path: Path) -> None:
     reader = open_video(write(tmp_path / "a.mp4", [bars(i) for i in range(5)]))
     next(iter(reader))
-    assert [number(picture) for _, _, picture in reader] == [number(picture) for _, _, picture in reader] == [0, 1, 2, 3, 4]
+    assert (
+        [number(picture) for _, _, picture in reader]
+        == [number(picture) for _, _, picture in reader]
+        == [0, 1, 2, 3, 4]
+    )
 
 
-@pytest.mark.parametrize(("name", "codec", "pix_fmt"), [("a.mkv", "libx264", "yuv420p"), ("a.nut", "rawvideo", "bgr24")])
+@pytest.mark.parametrize(
+    ("name", "codec", "pix_fmt"), [("a.mkv", "libx264", "yuv420p"), ("a.nut", "rawvideo", "bgr24")]
+)
 def test_every_picture_is_the_callers_own(name: str, codec: str, pix_fmt: str, tmp_path: Path) -> None:
     pictures = [bars(0), bars(1), bars(2)]
-    path = make(tmp_path / name, pictures, rate=10, codec=codec, pix_fmt=pix_fmt, stamps=[0, 400, 500])  # 0 is shown thrice
+    path = make(
+        tmp_path / name, pictures, rate=10, codec=codec, pix_fmt=pix_fmt, stamps=[0, 400, 500]
+    )  # 0 is shown thrice
     seen = []
     for _, _, picture in open_video(path):
         seen.append(number(picture))
@@ -180,8 +205,12 @@ def test_odd_sizes_are_read(tmp_path: Path) -> None:
     assert all(close(found, picture) for found in pictures_of(path))
 
 
-@pytest.mark.parametrize(("name", "codec"), [("a.mkv", "libx264"), ("a.ts", "libx264"), ("a.avi", "libx264"), ("a.webm", "libvpx")])
-def test_other_containers_keep_count_and_order(name: str, codec: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("name", "codec"), [("a.mkv", "libx264"), ("a.ts", "libx264"), ("a.avi", "libx264"), ("a.webm", "libvpx")]
+)
+def test_other_containers_keep_count_and_order(
+    name: str, codec: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = make(tmp_path / name, [bars(i) for i in range(40)], codec=codec)
     assert [number(picture) for picture in pictures_of(path)] == list(range(40))
     assert capsys.readouterr().err == ""
@@ -193,7 +222,8 @@ def test_one_image_is_a_video_of_one_frame(tmp_path: Path) -> None:
     assert close(found, quarters((40, 30)), within=1)
 
 
-# Phones ----------------------------------------------------------------------------------------------------------------------
+# Phones
+# ----------------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -263,13 +293,19 @@ def test_fast_and_slow_videos_keep_every_frame(rate: Fraction, name: str, tmp_pa
 
 def test_a_rate_that_a_file_makes_up_is_measured(tmp_path: Path) -> None:
     """Browsers record WebM that claims 1,000 frames a second, which are the ticks of its clock."""
-    reader = open_video(make(tmp_path / "a.webm", [bars(i) for i in range(20)], codec="libvpx", rate=1000, stamps=list(range(0, 660, 33))))
+    reader = open_video(
+        make(
+            tmp_path / "a.webm", [bars(i) for i in range(20)], codec="libvpx", rate=1000, stamps=list(range(0, 660, 33))
+        )
+    )
     assert reader.fps == pytest.approx(1000 / 33, abs=1e-3)
     assert [number(picture) for _, _, picture in reader] == list(range(20))
 
 
 @pytest.mark.parametrize("name", ["a.mkv", "a.webm", "a.mp4", "a.mov", "a.ts", "a.flv"])
-def test_time_that_does_not_start_at_zero_is_no_damage(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_time_that_does_not_start_at_zero_is_no_damage(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     codec = "libvpx" if name == "a.webm" else "libx264"
     path = make(tmp_path / name, noise(50), codec=codec, stamps=[10_000 + 40 * i for i in range(50)])
     reader = open_video(path)
@@ -284,7 +320,8 @@ def test_a_cut_off_matroska_file_is_still_called_so(tmp_path: Path, capsys: pyte
     assert "is damaged or cut off" in capsys.readouterr().err
 
 
-# Sound -----------------------------------------------------------------------------------------------------------------------
+# Sound
+# ----------------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -348,7 +385,8 @@ def test_a_source_without_sound_gives_a_video_without(tmp_path: Path) -> None:
         assert not open_video(write(tmp_path / "new.mp4", [bars(0)], audio_from=audio_from)).has_audio
 
 
-# Images and names ------------------------------------------------------------------------------------------------------------
+# Images and names
+# ------------------------------------------------------------------------------------------------------------
 
 
 def test_a_folder_of_images_is_read_in_natural_order(tmp_path: Path) -> None:
@@ -394,7 +432,9 @@ def test_a_tiff_that_cannot_be_a_picture_is_one_sentence(tmp_path: Path, capfd: 
     assert capfd.readouterr().err == ""
 
 
-def test_a_name_in_digits_is_a_file_or_folder_before_it_is_a_camera(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_name_in_digits_is_a_file_or_folder_before_it_is_a_camera(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for folder in (tmp_path / "0", tmp_path / "videos" / "7"):
         folder.mkdir(parents=True)
         cv2.imwrite(str(folder / "1.png"), bars(5))
@@ -429,11 +469,14 @@ def test_a_bare_name_is_looked_up_in_the_folder(tmp_path: Path) -> None:
     write(tmp_path / "a.mp4", [bars(0)])
     assert open_video("a.mp4", tmp_path).path == tmp_path / "a.mp4"
     for name in ("b.mp4", "", "b" * 5000):
-        with pytest.raises(InputError, match=rf"{name or 'no name'}: there is no such file, here or in .*; give a video"):
+        with pytest.raises(
+            InputError, match=rf"{name or 'no name'}: there is no such file, here or in .*; give a video"
+        ):
             open_video(name, tmp_path)
 
 
-# What cannot be read ---------------------------------------------------------------------------------------------------------
+# What cannot be read
+# ---------------------------------------------------------------------------------------------------------
 
 
 def cut(path: Path, part: float) -> Path:
@@ -506,7 +549,10 @@ def spoilt(what: str, folder: Path) -> Path:
         ("sound", r"sound\.mkv: holds only sound; give a video"),
         ("overwritten", r"overwritten\.mp4: no frame of it can be decoded, .*; record"),
         ("frameless", r"frameless\.mkv: no frame of it can be decoded, .*; record"),
-        ("trackless", r"trackless\.mp4: holds no pictures that FFmpeg can read, it is no video or was cut off; give a video"),
+        (
+            "trackless",
+            r"trackless\.mp4: holds no pictures that FFmpeg can read, it is no video or was cut off; give a video",
+        ),
         ("no images", r"no images: holds no images \(\.png, .*\); give"),
         ("bad image", r"2\.png: cannot be read as an image; repair it"),
         ("empty image", r"1\.png: cannot be read as an image; repair it"),
@@ -528,7 +574,9 @@ def test_an_image_that_changes_on_the_way_is_one_sentence(tmp_path: Path) -> Non
         list(reader)
 
 
-def test_a_stream_that_is_cut_off_gives_what_decodes_and_one_warning(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_stream_that_is_cut_off_gives_what_decodes_and_one_warning(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = cut(write(tmp_path / "a.mp4", noise(60)), 0.5)
     reader = open_video(path)
     assert reader.frames == 60
@@ -536,7 +584,9 @@ def test_a_stream_that_is_cut_off_gives_what_decodes_and_one_warning(tmp_path: P
     assert 20 <= count < 40
     assert len(list(reader)) == count
     (line,) = capsys.readouterr().err.splitlines()
-    assert line == f"warning: {path}: is damaged or cut off; going on with {count} frames, {count / 25:.1f} of 2.4 seconds"
+    assert (
+        line == f"warning: {path}: is damaged or cut off; going on with {count} frames, {count / 25:.1f} of 2.4 seconds"
+    )
 
 
 def test_a_hole_in_the_stream_keeps_the_length(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -549,7 +599,8 @@ def test_a_hole_in_the_stream_keeps_the_length(tmp_path: Path, capsys: pytest.Ca
     assert "is damaged or cut off" in capsys.readouterr().err
 
 
-# What cannot be written ------------------------------------------------------------------------------------------------------
+# What cannot be written
+# ------------------------------------------------------------------------------------------------------
 
 
 def test_an_error_in_the_block_leaves_the_old_file(tmp_path: Path) -> None:
@@ -617,7 +668,8 @@ def test_misuse_is_no_input_error(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-# Memory ----------------------------------------------------------------------------------------------------------------------
+# Memory
+# ----------------------------------------------------------------------------------------------------------------------
 
 
 def resident() -> int:
@@ -646,7 +698,8 @@ def test_a_long_video_is_never_in_memory_as_a_whole(tmp_path: Path) -> None:
         assert held[way, count - 1] - held[way, 100] < 50e6
 
 
-# Cameras ---------------------------------------------------------------------------------------------------------------------
+# Cameras
+# ---------------------------------------------------------------------------------------------------------------------
 
 
 class Camera:
@@ -691,7 +744,9 @@ def check_recording(reader: VideoReader, seconds: float) -> None:
     assert (reader.size, reader.fps, reader.has_audio) == ((64, 48), 25, False)
     found = [number(picture) for _, _, picture in reader]
     assert len(found) / 25 == pytest.approx(seconds, abs=0.05)
-    assert found == pytest.approx([0.4 * i for i in range(len(found))], abs=1.1)  # the camera's clock shows 10 numbers a second
+    assert found == pytest.approx(
+        [0.4 * i for i in range(len(found))], abs=1.1
+    )  # the camera's clock shows 10 numbers a second
 
 
 def test_a_camera_is_recorded_for_so_many_seconds(camera: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -1,4 +1,6 @@
-"""The demo as a whole: stages that start from each other's files, results that fit the video, one sentence for bad input."""
+"""The demo as a whole: stages that start from each other's files, results that fit the video, one sentence for bad
+input.
+"""
 
 from __future__ import annotations
 
@@ -21,9 +23,9 @@ import cv2
 import numpy as np
 import pytest
 
-from common.checkpoint import save_checkpoint
 from common.errors import InputError
-from common.normalise import Normaliser
+from common.geometry.normalise import Normaliser
+from common.inference.checkpoint import save_checkpoint
 from demo import stages
 from demo.convert import BLAZEPOSE_33
 from demo.detect import DETECTORS, read_keypoints, write_keypoints
@@ -61,9 +63,23 @@ def read_video(path: Path) -> tuple[int, float, tuple[int, int]]:
 
 def test_from_keypoints_to_everything(folder: Path, main: Main, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     out = tmp_path / "out"
-    flags = ("--video", folder / "clip.mp4", "--keypoints", folder / "keypoints.npz", "--checkpoint", folder / "weights.pth")
+    flags = (
+        "--video",
+        folder / "clip.mp4",
+        "--keypoints",
+        folder / "keypoints.npz",
+        "--checkpoint",
+        folder / "weights.pth",
+    )
     main("demo/vis.py", *flags, "--output", out, "--smooth")
-    assert {path.name for path in out.iterdir()} == {"clip.mp4", "poses.npz", "poses.csv", "poses.json", "viewer.html", "written.json"}
+    assert {path.name for path in out.iterdir()} == {
+        "clip.mp4",
+        "poses.npz",
+        "poses.csv",
+        "poses.json",
+        "viewer.html",
+        "written.json",
+    }
     frames, fps, (width, height) = read_video(out / "clip.mp4")
     assert (frames, fps, height) == (FRAMES, FPS, SIZE[1])
     assert width == SIZE[0] + SIZE[1]
@@ -82,7 +98,13 @@ def test_from_keypoints_to_everything(folder: Path, main: Main, tmp_path: Path, 
 
     again = tmp_path / "again"  # only draw what is there already: the same motion, without the model
     main("demo/vis.py", "--poses", out / "poses.npz", "--output", again, "--fix_z")
-    assert {path.name for path in again.iterdir()} == {"poses.mp4", "poses.csv", "poses.json", "viewer.html", "written.json"}
+    assert {path.name for path in again.iterdir()} == {
+        "poses.mp4",
+        "poses.csv",
+        "poses.json",
+        "viewer.html",
+        "written.json",
+    }
     assert read_video(again / "poses.mp4")[0] == FRAMES
     assert (again / "poses.csv").read_bytes() == (out / "poses.csv").read_bytes()
 
@@ -117,7 +139,17 @@ def test_nobody_in_the_first_frames_shifts_nothing(
     detector = Scripted(found)
     monkeypatch.setattr("demo.detect.DETECTORS", {"scripted": lambda model: detector})
     out = tmp_path / "out"
-    main("demo/vis.py", "--video", folder / "clip.mp4", "--detector", "scripted", "--checkpoint", folder / "weights.pth", "--output", out)
+    main(
+        "demo/vis.py",
+        "--video",
+        folder / "clip.mp4",
+        "--detector",
+        "scripted",
+        "--checkpoint",
+        folder / "weights.pth",
+        "--output",
+        out,
+    )
     poses = read_poses(out / "poses.npz")
     assert ["x" if there else "." for there in poses.valid[0]] == list(found)
     assert poses.posed[0].tolist() == [False] + [True] * 11
@@ -135,10 +167,16 @@ def test_nobody_in_the_first_frames_shifts_nothing(
         (["--keypoints", "{folder}/keypoints.npz", "--poses", "{folder}/keypoints.npz"], ["--keypoints and --poses"]),
         (["--keypoints", "{folder}/weights.pth"], ["weights.pth"]),
         (["--poses", "{folder}/keypoints.npz"], ["keypoints.npz", "format"]),
-        (["--keypoints", "{folder}/keypoints.npz", "--checkpoint", "{folder}/nothing.pth"], ["nothing.pth", "no such file"]),
+        (
+            ["--keypoints", "{folder}/keypoints.npz", "--checkpoint", "{folder}/nothing.pth"],
+            ["nothing.pth", "no such file"],
+        ),
         (["--video", "{folder}/clip.mp4", "--detector", "eyes"], ["eyes", "mediapipe"]),
         (["--video", "{folder}/clip.mp4", "--detector", "nobody"], ["clip.mp4", "no person was found"]),
-        (["--video", "{folder}/clip.mp4", "--output", "{folder}/weights.pth/x"], ["weights.pth/x", "cannot be written"]),
+        (
+            ["--video", "{folder}/clip.mp4", "--output", "{folder}/weights.pth/x"],
+            ["weights.pth/x", "cannot be written"],
+        ),
         (["--keypoints", "{folder}/keypoints.npz", "--height", "17"], ["--height"]),
     ],
 )
@@ -196,19 +234,34 @@ def test_a_stage_of_another_video_is_refused(
     if stage == "--keypoints":
         write_keypoints(file, people, fps, size)
     else:
-        write_poses(file, Poses(np.zeros((1, frames, 17, 3), np.float32), people, np.ones((1, frames), bool), fps, size))
-    flags = ("--video", folder / "clip.mp4", stage, file, "--checkpoint", folder / "weights.pth", "--output", tmp_path / "out")
+        write_poses(
+            file, Poses(np.zeros((1, frames, 17, 3), np.float32), people, np.ones((1, frames), bool), fps, size)
+        )
+    flags = (
+        "--video",
+        folder / "clip.mp4",
+        stage,
+        file,
+        "--checkpoint",
+        folder / "weights.pth",
+        "--output",
+        tmp_path / "out",
+    )
     check_refused([str(file), "clip.mp4", "give the video that they are of", *words], main, capsys, *flags)
     assert not (tmp_path / "out").exists()
 
 
-def test_a_video_whose_length_is_not_what_it_says_is_counted(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_a_video_whose_length_is_not_what_it_says_is_counted(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
     video = open_video(folder / "clip.mp4")
     stages.check_same_video(replace(video, frames=40), "a.npz", FRAMES, FPS, SIZE)
     people = walker(20)[None] * [0.25, 0.25, 1]
     poses = Poses(np.zeros((1, 20, 17, 3), np.float32), people, np.ones((1, 20), bool), FPS, SIZE)
     for claimed in (replace(video, frames=20), replace(video, frames=None)):
-        with pytest.raises(InputError, match="the poses are of 20 frames, but the video has 12; give the video that they are of"):
+        with pytest.raises(
+            InputError, match="the poses are of 20 frames, but the video has 12; give the video that they are of"
+        ):
             stages.render(claimed, poses, tmp_path / "new.mp4", False, 100)
     assert list(tmp_path.iterdir()) == []
     poses = replace(poses, poses_3d=poses.poses_3d[:, :9], keypoints_2d=people[:, :9], valid=poses.valid[:, :9])
@@ -230,7 +283,9 @@ def test_what_exists_is_not_replaced(folder: Path, main: Main, tmp_path: Path, c
         (tmp_path / name).mkdir()
         shutil.copy(folder / "clip.mp4", tmp_path / name)
     first, second = tmp_path / "A" / "clip.mp4", tmp_path / "B" / "clip.mp4"
-    check_refused([str(first), "is read by this run"], main, capsys, "--video", first, *stage, "--output", tmp_path / "A")
+    check_refused(
+        [str(first), "is read by this run"], main, capsys, "--video", first, *stage, "--output", tmp_path / "A"
+    )
     assert first.read_bytes() == second.read_bytes()
     out = tmp_path / "out"
     for _ in range(2):
@@ -245,7 +300,9 @@ def test_what_exists_is_not_replaced(folder: Path, main: Main, tmp_path: Path, c
         assert [file.name for file in path.iterdir()] == ["clip.mp4"]
 
 
-def test_an_error_leaves_no_empty_folder(folder: Path, main: Main, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_an_error_leaves_no_empty_folder(
+    folder: Path, main: Main, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
     (tmp_path / "text.mp4").write_text("no video")
     flags = ("--video", tmp_path / "text.mp4", "--output", tmp_path / "new" / "out")
     check_refused(["text.mp4", "is not a video"], main, capsys, *flags)
@@ -262,7 +319,18 @@ def test_any_name_makes_results(folder: Path, main: Main, tmp_path: Path, monkey
         cv2.imwrite(str(pictures / f"{round(at * FPS)}.tiff"), picture)
     os.symlink("7", "link")
     for number, source in enumerate(("7", "7/", "./7", "link/")):
-        main("demo/vis.py", "--video", source, "--fps", FPS, "--detector", "scripted", *weights, "--output", f"out{number}/")
+        main(
+            "demo/vis.py",
+            "--video",
+            source,
+            "--fps",
+            FPS,
+            "--detector",
+            "scripted",
+            *weights,
+            "--output",
+            f"out{number}/",
+        )
         name = "link" if source == "link/" else "7"
         assert read_video(tmp_path / f"out{number}" / f"{name}.mp4")[0] == FRAMES
     video = tmp_path / os.fsdecode(b"caf\xe9.mp4")
@@ -271,7 +339,8 @@ def test_any_name_makes_results(folder: Path, main: Main, tmp_path: Path, monkey
     assert read_video(tmp_path / os.fsdecode(b"out\xe9") / "caf_.mp4")[0] == FRAMES
 
 
-# Scenes and flickers ---------------------------------------------------------------------------------------------------------
+# Scenes and flickers
+# ---------------------------------------------------------------------------------------------------------
 
 
 def people_of(found: str, folder: Path, most: int = 4) -> tuple[np.ndarray, Scripted]:
@@ -351,7 +420,8 @@ def test_a_video_is_never_whole_in_memory() -> None:
             assert taken - number <= stages.AHEAD + 2
 
 
-# Ends --------------------------------------------------------------------------------------------------------------------------
+# Ends
+# ----------------------------------------------------------------------------------------------------------------------
 
 SLOW = """
 import os, runpy, time
@@ -379,14 +449,33 @@ runpy.run_path("demo/vis.py", run_name="__main__")
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
-@pytest.mark.parametrize(("stage", "number"), [("detecting", signal.SIGINT), ("drawing", signal.SIGTERM), ("bad", None)])
-def test_a_demo_that_is_stopped_leaves_whole_files_only(stage: str, number: int | None, folder: Path, tmp_path: Path) -> None:
-    flags = ["--video", folder / "clip.mp4", "--detector", "slow", "--checkpoint", folder / "weights.pth", "--output", tmp_path / "out"]
+@pytest.mark.parametrize(
+    ("stage", "number"), [("detecting", signal.SIGINT), ("drawing", signal.SIGTERM), ("bad", None)]
+)
+def test_a_demo_that_is_stopped_leaves_whole_files_only(
+    stage: str, number: int | None, folder: Path, tmp_path: Path
+) -> None:
+    flags = [
+        "--video",
+        folder / "clip.mp4",
+        "--detector",
+        "slow",
+        "--checkpoint",
+        folder / "weights.pth",
+        "--output",
+        tmp_path / "out",
+    ]
     (tmp_path / "tmp").mkdir()
     settings = os.environ | {"STAGE": stage, "TMPDIR": str(tmp_path / "tmp")}
     command = [sys.executable, "-c", SLOW, *map(str, flags)]
     process = subprocess.Popen(
-        command, cwd=ROOT, env=settings, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heed_signals
+        command,
+        cwd=ROOT,
+        env=settings,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=heed_signals,
     )
     while number is not None and process.stdout.readline().strip() != stage:
         assert process.poll() is None
@@ -399,5 +488,7 @@ def test_a_demo_that_is_stopped_leaves_whole_files_only(stage: str, number: int 
     assert list((tmp_path / "tmp").iterdir()) == []
     left = {path.name for path in (tmp_path / "out").iterdir()} if (tmp_path / "out").exists() else set()
     assert left == (
-        {"keypoints.npz", "poses.npz", "poses.csv", "poses.json", "viewer.html", "written.json"} if stage == "drawing" else set()
+        {"keypoints.npz", "poses.npz", "poses.csv", "poses.json", "viewer.html", "written.json"}
+        if stage == "drawing"
+        else set()
     )

@@ -1,4 +1,6 @@
-"""How programs end: bad input, signals, closed pipes and terminals that cannot print a name are no tracebacks; bugs are."""
+"""How programs end: bad input, signals, closed pipes and terminals that cannot print a name are no tracebacks; bugs
+are.
+"""
 
 from __future__ import annotations
 
@@ -21,14 +23,20 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals and pipes of
 
 
 def heed_signals() -> None:
-    """For a new process: programs that a shell starts in the background or by nohup, as these tests may be, ignore signals."""
+    """For a new process: programs that a shell starts in the background or by nohup, as these tests may be, ignore
+    signals.
+    """
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def start(body: str, **options: object) -> subprocess.Popen:
     """A program whose main() has this body."""
-    lines = ["import os, sys, tempfile, time", "from common.errors import InputError, exit_on_input_error", "def main():"]
+    lines = [
+        "import os, sys, tempfile, time",
+        "from common.errors import InputError, exit_on_input_error",
+        "def main():",
+    ]
     lines += [f"    {line}" for line in body.splitlines()] + ["exit_on_input_error(main)"]
     settings = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "cwd": ROOT, "preexec_fn": heed_signals} | options
     return subprocess.Popen([sys.executable, "-c", "\n".join(lines)], **settings)
@@ -58,7 +66,9 @@ def test_a_sentence_is_one_line_whatever_the_name() -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_is_a_sentence_and_leaves_no_temporary_file(number: signal.Signals, tmp_path: Path) -> None:
-    body = f"with tempfile.NamedTemporaryFile(dir={str(tmp_path)!r}):\n    print('ready', flush=True)\n    time.sleep(60)"
+    body = (
+        f"with tempfile.NamedTemporaryFile(dir={str(tmp_path)!r}):\n    print('ready', flush=True)\n    time.sleep(60)"
+    )
     process = start(body)
     assert process.stdout.readline() == b"ready\n"
     assert len(list(tmp_path.iterdir())) == 1
@@ -81,12 +91,17 @@ def test_a_signal_that_is_ignored_stays_ignored() -> None:
 
 
 def test_a_helper_process_says_nothing() -> None:
-    body = "child = os.fork()\nif not child:\n    time.sleep(60)\ntime.sleep(0.2)\nos.kill(child, 15)\nprint(os.waitpid(child, 0)[1] >> 8)"
+    body = (
+        "child = os.fork()\nif not child:\n    time.sleep(60)\n"
+        "time.sleep(0.2)\nos.kill(child, 15)\nprint(os.waitpid(child, 0)[1] >> 8)"
+    )
     assert run(body) == (0, b"143\n", b"")
 
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])
-@pytest.mark.parametrize("body", ["print('x' * 10**6)", "for i in range(10**4): print(i, flush=True)", "print('x')\nraise SystemExit(0)"])
+@pytest.mark.parametrize(
+    "body", ["print('x' * 10**6)", "for i in range(10**4): print(i, flush=True)", "print('x')\nraise SystemExit(0)"]
+)
 def test_a_closed_pipe_is_no_traceback(body: str, unbuffered: str) -> None:
     reading, writing = os.pipe()
     process = start(body, stdout=writing, env=os.environ | {"PYTHONUNBUFFERED": unbuffered})

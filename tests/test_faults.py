@@ -1,4 +1,6 @@
-"""Training runs that are stopped, run into trouble, or are gone on with wrongly: a sentence, nothing lost, and the same end after all."""
+"""Training runs that are stopped, run into trouble, or are gone on with wrongly: a sentence, nothing lost, and the same
+end after all.
+"""
 
 from __future__ import annotations
 
@@ -15,20 +17,22 @@ import pytest
 import torch
 
 from common import experiment
-from common.compute import Compute
-from common.engine import train_one_epoch
+from common.data.pose_dataset import Batch, PoseDataset
+from common.data.wild_file import View, write_wild_file
 from common.errors import InputError
 from common.files import TEMPORARY, only_run
-from common.pose_dataset import Batch, PoseDataset
-from common.recipes import MHFORMER, MIXSTE
-from common.wild_file import View, write_wild_file
+from common.inference.compute import Compute
+from common.training.engine import train_one_epoch
+from common.training.recipes import MHFORMER, MIXSTE
 from model import create_model
 from tests.test_training import check_same_end, flags_of, identical, last
 
 Main = Callable[..., None]
 SCRIPTS = {"mixste": "main_mixste.py", "mhformer": "main_mhformer.py"}
 STEP = 5
-"""The step that meets with a fault: the second of the second epoch; an epoch is three batches of training and one of testing."""
+"""The step that meets with a fault: the second of the second epoch; an epoch is three batches of training and one of
+testing.
+"""
 
 
 def begin(main: Main, root: Path, folder: Path, *flags: object, script: str = "main_mixste.py") -> Path:
@@ -41,12 +45,16 @@ def whole(main: Main, tiny_root: Path, tmp_path_factory: pytest.TempPathFactory)
     """The folders of runs of two epochs to which nothing happened, by recipe; not to be written to."""
     folder = tmp_path_factory.mktemp("whole")
     extra = {"mixste": (), "mhformer": ("--model", "mhformer.hot_mhformer", "--d_hid", 32)}
-    return {name: begin(main, tiny_root, folder / name, *extra[name], script=script) for name, script in SCRIPTS.items()}
+    return {
+        name: begin(main, tiny_root, folder / name, *extra[name], script=script) for name, script in SCRIPTS.items()
+    }
 
 
 @pytest.fixture
 def fails(capsys: pytest.CaptureFixture) -> Callable[..., str]:
-    """fails(CODE, FUNCTION, *ARGUMENTS, ...) returns what is said on stdout and stderr; bad input is one line on stderr."""
+    """fails(CODE, FUNCTION, *ARGUMENTS, ...) returns what is said on stdout and stderr; bad input is one line on
+    stderr.
+    """
 
     def call(code: int, function: Callable, *arguments: object, **more: object) -> str:
         capsys.readouterr()
@@ -63,7 +71,9 @@ def fails(capsys: pytest.CaptureFixture) -> Callable[..., str]:
     return call
 
 
-def at_call(monkeypatch: pytest.MonkeyPatch, owner: object, name: str, number: int, action: Callable[[], object]) -> None:
+def at_call(
+    monkeypatch: pytest.MonkeyPatch, owner: object, name: str, number: int, action: Callable[[], object]
+) -> None:
     """Do something before call `number` of a function or method, counted from 1."""
     real, count = getattr(owner, name), 0
 
@@ -118,7 +128,16 @@ def test_older_files_do_not_say_their_recipe(
 def test_the_best_so_far_may_have_any_name(name: str, whole: dict, main: Main, tiny_root: Path, tmp_path: Path) -> None:
     (best,) = whole["mixste"].glob("*.pth")
     shutil.copy(best, tmp_path / name)
-    flags = ("--nepoch", 1, "--previous_best", 1, "--previous_name", tmp_path / name, "--results", tmp_path / "results.json")
+    flags = (
+        "--nepoch",
+        1,
+        "--previous_best",
+        1,
+        "--previous_name",
+        tmp_path / name,
+        "--results",
+        tmp_path / "results.json",
+    )
     begin(main, tiny_root, tmp_path / "run", *flags)
     results = json.loads((tmp_path / "results.json").read_text())
     row = min(last(whole["mixste"])["progress"]["history"], key=lambda row: row["mpjpe"])
@@ -126,7 +145,9 @@ def test_the_best_so_far_may_have_any_name(name: str, whole: dict, main: Main, t
     assert (tmp_path / name).exists()
 
 
-@pytest.mark.parametrize("flags", [("--previous_name", "nowhere.pth"), ("--previous_best", "nan"), ("--previous_best", "-1")])
+@pytest.mark.parametrize(
+    "flags", [("--previous_name", "nowhere.pth"), ("--previous_best", "nan"), ("--previous_best", "-1")]
+)
 def test_a_best_so_far_that_is_none(flags: tuple, main: Main, tiny_root: Path, fails: Callable, tmp_path: Path) -> None:
     assert flags[0] in fails(2, begin, main, tiny_root, tmp_path / "run", *flags)
     assert not (tmp_path / "run").exists()
@@ -135,7 +156,9 @@ def test_a_best_so_far_that_is_none(flags: tuple, main: Main, tiny_root: Path, f
 def test_what_a_killed_run_did_not_come_to_remove_goes(whole: dict, main: Main, tmp_path: Path) -> None:
     run = shutil.copytree(whole["mixste"], tmp_path / "run")
     progress = last(run)["progress"]
-    older = {f"model_{row['epoch']}_{int(100 * row['mpjpe'])}.pth" for row in progress["history"]} - {progress["best_name"]}
+    older = {f"model_{row['epoch']}_{int(100 * row['mpjpe'])}.pth" for row in progress["history"]} - {
+        progress["best_name"]
+    }
     for name in older:
         shutil.copy(run / progress["best_name"], run / name)
     (run / "model_1_7.pth").touch()  # of somebody else
@@ -150,7 +173,9 @@ def test_what_a_killed_run_did_not_come_to_remove_goes(whole: dict, main: Main, 
 # One run in a folder.
 
 
-def test_a_folder_takes_one_run_at_a_time(whole: dict, main: Main, tiny_root: Path, fails: Callable, tmp_path: Path) -> None:
+def test_a_folder_takes_one_run_at_a_time(
+    whole: dict, main: Main, tiny_root: Path, fails: Callable, tmp_path: Path
+) -> None:
     run = shutil.copytree(whole["mixste"], tmp_path / "run")
     with only_run(run), only_run(tmp_path / "new"):
         assert "another run is under way" in fails(2, main, "main_mixste.py", "--resume", run)
@@ -201,14 +226,21 @@ def test_a_signal_in_the_last_save_before_an_older_best_is_scored(
     run, older = tmp_path / "run", shutil.copy(best, tmp_path / "x.pth")
     with monkeypatch.context() as patch:
         at_call(patch, experiment, "write_run", 2, lambda: os.kill(os.getpid(), signal.SIGTERM))
-        assert f"--resume {run}" in fails(143, begin, main, tiny_root, run, "--previous_best", 1, "--previous_name", older)
-    assert identical(last(run)["model"], last(whole["mixste"])["model"])  # the trained weights, not those of the older best
+        assert f"--resume {run}" in fails(
+            143, begin, main, tiny_root, run, "--previous_best", 1, "--previous_name", older
+        )
+    assert identical(
+        last(run)["model"], last(whole["mixste"])["model"]
+    )  # the trained weights, not those of the older best
 
 
 # Memory.
 
 
-FULL = "[enforce fail at alloc_cpu.cpp:121] . DefaultCPUAllocator: can't allocate memory: you tried to allocate 9876 bytes. Error code 12"
+FULL = (
+    "[enforce fail at alloc_cpu.cpp:121] . DefaultCPUAllocator: can't allocate memory: "
+    "you tried to allocate 9876 bytes. Error code 12"
+)
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
@@ -256,7 +288,9 @@ def test_a_model_that_no_memory_holds(main: Main, tiny_root: Path, fails: Callab
     assert "out of memory (" in fails(2, begin, main, tiny_root, tmp_path / "run", "--channel", 2**20)
 
 
-def test_other_errors_of_pytorch_are_bugs(main: Main, tiny_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_errors_of_pytorch_are_bugs(
+    main: Main, tiny_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     at_call(monkeypatch, torch.Tensor, "backward", 1, raising(RuntimeError("shapes do not fit")))
     with pytest.raises(RuntimeError, match="shapes do not fit"):
         begin(main, tiny_root, tmp_path / "run")
@@ -317,6 +351,8 @@ def test_absurd_truth_is_not_blamed_on_the_learning_rate() -> None:
     pose_3d[1, 4, 2, 0] = 1e30
     batch = Batch(torch.zeros(3, 9, 17, 2), pose_3d, torch.tensor([5, 6, 7]), torch.tensor([0, 20, 40]))
     optimizer, scaler = MHFORMER.optimizer(model.parameters(), 1e-3), torch.amp.GradScaler("cpu", enabled=False)
-    with pytest.raises(InputError, match=r"sequence 6 that begins at frame 20 holds a 3D coordinate of 1e\+30 m") as error:
+    with pytest.raises(
+        InputError, match=r"sequence 6 that begins at frame 20 holds a 3D coordinate of 1e\+30 m"
+    ) as error:
         train_one_epoch(model, [batch], MIXSTE, optimizer, Compute(torch.device("cpu")), scaler, False, lambda *_: None)
     assert "--lr" not in str(error.value)

@@ -98,7 +98,10 @@ def test_only_what_the_dead_left_is_swept(tmp_path: Path) -> None:
 def test_a_folder_is_one_run_s_until_it_ends_or_dies(tmp_path: Path) -> None:
     run = tmp_path / "run"
     with process(RUNNING, run) as child:
-        with pytest.raises(InputError, match=rf"another run is under way here \(process {child.pid} on "), only_run(run):
+        with (
+            pytest.raises(InputError, match=rf"another run is under way here \(process {child.pid} on "),
+            only_run(run),
+        ):
             pass
         assert (run / RUN_LOCK).exists()
     assert (run / RUN_LOCK).exists()  # the file stays after a kill, the lock does not

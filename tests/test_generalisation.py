@@ -1,4 +1,6 @@
-"""The benchmark that reads the numbers of a release: which clips count for which, and what is said of files that are not there."""
+"""The benchmark that reads the numbers of a release: which clips count for which, and what is said of files that are
+not there.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +12,12 @@ import numpy as np
 import pytest
 
 from benchmark import generalisation
-from common.checkpoint import save_checkpoint
-from common.lifting import Lifter, evaluate_lifting
-from common.normalise import Normaliser
-from common.sequences import PoseSequence
-from common.wild_file import View, read_wild_file, write_wild_file
+from common.data.sequences import PoseSequence
+from common.data.wild_file import View, read_wild_file, write_wild_file
+from common.evaluation.evaluate import evaluate_lifting
+from common.geometry.normalise import Normaliser
+from common.inference.checkpoint import save_checkpoint
+from common.inference.lifting import Lifter
 from demo.detect import write_keypoints
 from model import create_model
 from tests.rules import motion
@@ -27,7 +30,10 @@ ACTIONS = ("floor", "keyed floor", "walk", "jump")
 def view(lengths: tuple[int, ...]) -> View:
     """Windows of so many frames, in a picture of 1000 x 800."""
     poses = [motion(1, length, 3, seed)[0].numpy() * 0.3 + [0, 0, 4] for seed, length in enumerate(lengths)]
-    pixels = [np.concatenate([pose[..., :2] / pose[..., 2:] * 900 + [500, 400], np.full_like(pose[..., :1], 0.9)], -1) for pose in poses]
+    pixels = [
+        np.concatenate([pose[..., :2] / pose[..., 2:] * 900 + [500, 400], np.full_like(pose[..., :1], 0.9)], -1)
+        for pose in poses
+    ]
     return View(pixels, poses, np.array([[1000, 800]] * len(lengths)), np.full(len(lengths), 900.0))
 
 
@@ -47,7 +53,8 @@ def test_every_frame_counts_for_its_groups(root: Path) -> None:
     found = generalisation.score_files(lifter, root, generalisation.TESTS)
     frames = {group: scores["frames"] for group, scores in found.items()}
     assert frames == {
-        "wild_test": 30, "subject 03 alone": 15, "studios, captured": 52, "studios, keyed": 12, "studios, on the floor": 42,
+        "wild_test": 30, "subject 03 alone": 15, "studios, captured": 52, "studios, keyed": 12,
+        "studios, on the floor": 42,
     }  # fmt: skip
     for name, group in (("studio_test.npz", "studios, captured"), ("wild_test.npz", "wild_test")):
         belongs = generalisation.TESTS[name][group]
@@ -68,7 +75,9 @@ def test_a_lifter_that_knows_the_truth_moves_as_people_do() -> None:
     np.testing.assert_allclose(still["acceleration"], still["people_move"])
 
 
-def test_what_is_not_there_is_left_out_and_said(root: Path, main: Callable, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_what_is_not_there_is_left_out_and_said(
+    root: Path, main: Callable, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
     flags = ("--root_path", root, "--checkpoint", root / "weights.pth", "--caches", tmp_path)
     main("benchmark/generalisation.py", *flags, "--validation")
     out = capsys.readouterr().out
@@ -86,7 +95,9 @@ def test_films_are_scored_from_the_2d_that_is_kept(root: Path, tmp_path: Path, m
     own = in_camera_axes(points, cameras)
     write_keypoints(tmp_path / "full" / "keypoints.npz", seen(points, cameras), FPS, cameras[0].size)
     np.savez(tmp_path / "full" / "detector_3d.npz", own=own.astype(np.float32))
-    monkeypatch.setattr("benchmark.real_film.find_films", lambda folder: ([Path(camera.name) for camera in cameras], cameras))
+    monkeypatch.setattr(
+        "benchmark.real_film.find_films", lambda folder: ([Path(camera.name) for camera in cameras], cameras)
+    )
     found = generalisation.score_films(Lifter.from_checkpoint(root / "weights.pth"), tmp_path, tmp_path)
     assert found["full"]["detector"]["disagreement"]["mean"] < 0.01
     assert found["full"]["lifted"]["disagreement"]["mean"] > 1

@@ -12,15 +12,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from common import checkpoint
-from common.augment import flip
-from common.camera import Camera
-from common.checkpoint import save_checkpoint
 from common.errors import InputError
-from common.lifting import Lifter, resample_2d, resample_3d
-from common.normalise import Normaliser
-from common.skeleton import H36M
-from common.windows import window_bounds
+from common.geometry.augment import flip
+from common.geometry.camera import Camera
+from common.geometry.normalise import Normaliser
+from common.geometry.skeleton import H36M
+from common.geometry.windows import window_bounds
+from common.inference import checkpoint
+from common.inference.checkpoint import save_checkpoint
+from common.inference.lifting import Lifter, resample_2d, resample_3d
 from model import Hourglass, PoseTransformer, create_model, list_models, model_sizes
 from tests.rules import SMALL, filled, motion
 
@@ -109,7 +109,8 @@ def test_a_constant_clip_has_a_constant_pose(frames: int, fps: float) -> None:
     np.testing.assert_allclose(Lifter(PerFrame(), Normaliser())(still, SIZE, fps), per_frame(still), atol=1e-6)
 
 
-# Not of MotionAGFormer: which frames its temporal graph joins can hang on the last bit of a product, which the batch size changes.
+# Not of MotionAGFormer: which frames its temporal graph joins can hang on the last bit of a product, which the batch
+# size changes.
 @pytest.mark.parametrize("name", [name for name in SMALL if not name.startswith("motionagformer")])
 def test_the_batch_size_does_not_matter(name: str) -> None:
     one, seven = (lifter(name, "box", batch_size=size)(clip(20), SIZE, 30) for size in (1, 7))
@@ -286,7 +287,13 @@ def test_every_form_of_input() -> None:
     lift, given = lifter("motionbert.motionbert"), clip(12).round()
     expected = lift(given, SIZE)
     with_scores = np.concatenate([given, np.ones((12, 17, 1))], axis=-1)
-    for form in (given.tolist(), given.astype(np.float32), given.astype(int), torch.from_numpy(given).float(), with_scores):
+    for form in (
+        given.tolist(),
+        given.astype(np.float32),
+        given.astype(int),
+        torch.from_numpy(given).float(),
+        with_scores,
+    ):
         assert np.array_equal(lift(form, SIZE), expected)
     assert np.array_equal(lift(torch.from_numpy(given).requires_grad_(), list(SIZE)), expected)
     assert np.array_equal(lift(given, np.array(SIZE), fps=np.float32(50.2)), expected)  # within 1 %
@@ -372,7 +379,10 @@ def spoiled(value: float) -> np.ndarray:
         ((clip(9), SIZE, 50, None, 151), "field of view is 151"),
         ((clip(9), SIZE, 50, None, float("nan")), "field of view is nan"),
         ((clip(9), SIZE, 50, None, "60"), "field of view is '60'"),
-        ((clip(9), SIZE, 50, None, Camera("c", (800, 1000), (900, 900), (400, 500))), "camera c has pictures of 800 x 1000"),
+        (
+            (clip(9), SIZE, 50, None, Camera("c", (800, 1000), (900, 900), (400, 500))),
+            "camera c has pictures of 800 x 1000",
+        ),
     ],
 )
 @pytest.mark.filterwarnings("ignore:overflow")

@@ -10,11 +10,11 @@ import pytest
 from matplotlib.image import imread
 
 from benchmark import look
-from common import checkpoint
-from common.checkpoint import save_checkpoint
-from common.lifting import Lifter
-from common.normalise import Normaliser
-from common.wild_file import View, read_wild_file, write_wild_file
+from common.data.wild_file import View, read_wild_file, write_wild_file
+from common.geometry.normalise import Normaliser
+from common.inference import checkpoint
+from common.inference.checkpoint import save_checkpoint
+from common.inference.lifting import Lifter
 from model import create_model
 from tests.rules import SMALL, filled
 from tests.synthetic import REST, world_motion
@@ -76,20 +76,36 @@ def test_a_sheet_has_a_row_for_each_window(weights: Path, wild_root: Path) -> No
     assert labels.count("over time") == 2
     assert [labels.count(panel) for panel in ("picture", "2D input", "camera", "side")] == [4, 4, 4, 4]
     written = " ".join(text.get_text() for text in figure.texts)
-    for words in ("a title", source, "window 1", "14_21", f"MPJPE {looks[0].mpjpe:.1f} mm", f"P-MPJPE {looks[1].p_mpjpe:.1f} mm"):
+    for words in (
+        "a title",
+        source,
+        "window 1",
+        "14_21",
+        f"MPJPE {looks[0].mpjpe:.1f} mm",
+        f"P-MPJPE {looks[1].p_mpjpe:.1f} mm",
+    ):
         assert words in written
-    metres = {round(float(np.ptp(axes.get_xlim())), 9) for axes in figure.axes if axes.get_label() in ("camera", "side")}
+    metres = {
+        round(float(np.ptp(axes.get_xlim())), 9) for axes in figure.axes if axes.get_label() in ("camera", "side")
+    }
     assert len(metres) == 1  # one scale in all panels
 
 
-def test_the_script_draws_and_tells(main: Main, weights: Path, wild_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_the_script_draws_and_tells(
+    main: Main, weights: Path, wild_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
     output = tmp_path / "new" / "sheet.png"
     flags = ["--root_path", wild_root, "--checkpoint", weights, "--frames_shown", 1, "--output", output]
     main("benchmark/look.py", *flags, "--windows", "2,0,3")
     text = capsys.readouterr().out
     tall = len(imread(output))
     assert [line.split()[:2] for line in text.splitlines()[4:7]] == [["2", "12_01"], ["0", "03_04"], ["3", "14_21"]]
-    for words in ("mixste.hot_mixste (tiny.pth) on wild", "figures moving by rule", "hips swapped along x", "acceleration, mean"):
+    for words in (
+        "mixste.hot_mixste (tiny.pth) on wild",
+        "figures moving by rule",
+        "hips swapped along x",
+        "acceleration, mean",
+    ):
         assert words in text
     main("benchmark/look.py", *flags, "--windows", 2, "--worst")
     assert tall - len(imread(output)) == look.ROW_HEAD + look.BODY + look.FOOT
@@ -101,7 +117,16 @@ def test_the_script_draws_and_tells(main: Main, weights: Path, wild_root: Path, 
 def test_data_without_scores(main: Main, tiny_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     model = filled(create_model("mixste.hot_mixste", **SMALL["mixste.hot_mixste"]))
     save_checkpoint(tmp_path / "two.pth", model, Normaliser())
-    flags = ["--root_path", tiny_root, "--checkpoint", tmp_path / "two.pth", "--frames_shown", 1, "--output", tmp_path / "sheet.png"]
+    flags = [
+        "--root_path",
+        tiny_root,
+        "--checkpoint",
+        tmp_path / "two.pth",
+        "--frames_shown",
+        1,
+        "--output",
+        tmp_path / "sheet.png",
+    ]
     main("benchmark/look.py", "--dataset", "tiny", *flags, "--windows", "1,")
     assert "P3 Walking" in (text := capsys.readouterr().out) or "P4 Sitting" in text
     assert (tmp_path / "sheet.png").stat().st_size > 1000
@@ -120,7 +145,9 @@ def test_swapped_hips_are_found() -> None:
 @pytest.mark.parametrize("away", [0, 70, 180, 250])
 def test_a_knee_bent_backwards_is_found(away: float) -> None:
     pose = standing()
-    shank = np.array([0, np.cos(np.radians(40)), -np.sin(np.radians(40))]) * 0.4  # to the front, which is the camera's side
+    shank = (
+        np.array([0, np.cos(np.radians(40)), -np.sin(np.radians(40))]) * 0.4
+    )  # to the front, which is the camera's side
     pose[1:3, 3] = pose[1:3, 2] + shank
     pose[3:, 6] = pose[3:, 5] + shank * [1, 1, -1]  # as a knee bends
     pose = turned(pose, 1, away)
@@ -180,12 +207,31 @@ BAD = {
 
 @pytest.mark.parametrize("name", BAD)
 def test_bad_input(
-    name: str, main: Main, weights: Path, wild_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+    name: str,
+    main: Main,
+    weights: Path,
+    wild_root: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "folder.png").mkdir()
     flags, named = BAD[name]
-    assert_refused(named, capsys, main, "--root_path", wild_root, "--checkpoint", weights, "--windows", 1, "--output", "s.png", *flags)
+    assert_refused(
+        named,
+        capsys,
+        main,
+        "--root_path",
+        wild_root,
+        "--checkpoint",
+        weights,
+        "--windows",
+        1,
+        "--output",
+        "s.png",
+        *flags,
+    )
     assert [path.name for path in tmp_path.iterdir()] == ["folder.png"]
 
 
@@ -193,7 +239,9 @@ def test_no_weights_in_the_repository(
     main: Main, wild_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     monkeypatch.setattr(checkpoint, "SHIPPED", tmp_path)
-    assert_refused([str(tmp_path)], capsys, main, "--root_path", wild_root, "--windows", 1, "--output", tmp_path / "s.png")
+    assert_refused(
+        [str(tmp_path)], capsys, main, "--root_path", wild_root, "--windows", 1, "--output", tmp_path / "s.png"
+    )
 
 
 def assert_refused(named: list[str], capsys: pytest.CaptureFixture, main: Main, *flags: object) -> None:

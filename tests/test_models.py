@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from common.errors import InputError
-from common.skeleton import H36M
+from common.geometry.skeleton import H36M
 from model import Hourglass, PoseTransformer, create_model, list_models, model_sizes, register_model
 from model.layers import DropPath
 from model.mixste import MixSTE
@@ -126,14 +126,22 @@ def test_batch_equals_single(name: str) -> None:
         assert all(torch.equal(one[0], all_[b]) for one, all_ in zip(alone.kept, together.kept, strict=True))
 
 
-# The published designs hold some biases that cannot change the output: softmax takes out what is added to every key (the bias
-# of linear_k, and that of the key's own norm in CHI), batch norm what is added to every frame (the layer right before it).
-NO_EFFECT = re.compile(r"\.?linear_k\.bias$|\.norm3_\d2\.bias$|^embedding_\d\.0\.bias$|^Transformer_hypothesis\.norm\.bias$")
+# The published designs hold some biases that cannot change the output: softmax takes out what is added to every key
+# (the bias
+# of linear_k, and that of the key's own norm in CHI), batch norm what is added to every frame (the layer right before
+# it).
+NO_EFFECT = re.compile(
+    r"\.?linear_k\.bias$|\.norm3_\d2\.bias$|^embedding_\d\.0\.bias$|^Transformer_hypothesis\.norm\.bias$"
+)
 
 
 @pytest.mark.parametrize(
     ("name", "sizes"),
-    [*((name, {}) for name in MODELS), ("mhformer.mhformer", {"frames": 45}), ("mhformer.tpc_mhformer", {"frames": 27})],
+    [
+        *((name, {}) for name in MODELS),
+        ("mhformer.mhformer", {"frames": 45}),
+        ("mhformer.tpc_mhformer", {"frames": 27}),
+    ],
 )
 def test_every_parameter_gets_a_gradient(name: str, sizes: dict[str, int]) -> None:
     torch.manual_seed(0)
@@ -190,7 +198,13 @@ def test_state_dict_round_trip(name: str, tmp_path: Path) -> None:
 def test_create_model_records_name_and_sizes(name: str) -> None:
     model = create_model(name, **SMALL[name])
     assert model.name == name
-    unused = {"token_num", "layer_index"} if name in H2OT else {"prune"} if name in PRUNING else {"prune", "select", "recover"}
+    unused = (
+        {"token_num", "layer_index"}
+        if name in H2OT
+        else {"prune"}
+        if name in PRUNING
+        else {"prune", "select", "recover"}
+    )
     sizes = model_sizes(name) | SMALL[name]
     assert model.sizes == {size: value for size, value in sizes.items() if size not in unused}
     assert set(model.sizes) >= {"frames", "channel", "joints", "in_channels"}
@@ -200,9 +214,12 @@ def test_create_model_records_name_and_sizes(name: str) -> None:
 def test_own_numbers_of_the_variants() -> None:
     own = {name: model_sizes(name) for name in MODELS}
     assert {name: (size["frames"], size["channel"], size["in_channels"]) for name, size in own.items()} == {
-        name: {"mixste": (243, 512, 2), "mhformer": (351, 512, 2), "motionbert": (243, 256, 3), "motionagformer": (243, 128, 3)}[
-            name.split(".")[0]
-        ]
+        name: {
+            "mixste": (243, 512, 2),
+            "mhformer": (351, 512, 2),
+            "motionbert": (243, 256, 3),
+            "motionagformer": (243, 128, 3),
+        }[name.split(".")[0]]
         for name in MODELS
     }
     assert {name: (own[name]["token_num"], own[name]["layer_index"]) for name in PRUNING} == {
@@ -213,8 +230,13 @@ def test_own_numbers_of_the_variants() -> None:
         "motionbert.hot_motionbert": (81, 1),
         "motionagformer.hot_motionagformer": (81, 7),
     }
-    assert {name for name in MODELS if own[name].get("d_hid") == 1024} == {name for name in MODELS if re.match("mixste|mhformer", name)}
-    assert {name: own[name].get("depth") for name in ("mixste.mixste", "motionbert.motionbert", "motionagformer.motionagformer")} == {
+    assert {name for name in MODELS if own[name].get("d_hid") == 1024} == {
+        name for name in MODELS if re.match("mixste|mhformer", name)
+    }
+    assert {
+        name: own[name].get("depth")
+        for name in ("mixste.mixste", "motionbert.motionbert", "motionagformer.motionagformer")
+    } == {
         "mixste.mixste": 8,
         "motionbert.motionbert": 5,
         "motionagformer.motionagformer": 16,
@@ -252,7 +274,9 @@ def test_keeping_every_frame_keeps_their_order(name: str) -> None:
 @torch.no_grad()
 def test_a_plan_that_keeps_everything_is_the_plain_backbone_to_the_bit(name: str) -> None:
     pruning = small(name, token_num=SMALL[name]["frames"])
-    plain = create_model(name.replace("tpc_", ""), frames=pruning.frames, channel=16, d_hid=pruning.hidden, **_depth(pruning)).eval()
+    plain = create_model(
+        name.replace("tpc_", ""), frames=pruning.frames, channel=16, d_hid=pruning.hidden, **_depth(pruning)
+    ).eval()
     plain.load_state_dict(pruning.state_dict(), strict=True)
     assert torch.equal(pruning(pose_for(pruning)).pose, plain(pose_for(pruning)).pose)
 
@@ -377,7 +401,9 @@ def test_layers_that_cannot_prune_are_refused(name: str, first: int, last: int) 
         assert f"layer_index is {layer};" in message
         assert f"layers {first} to {last}" in message
     for layer in (first, last):
-        assert create_model(name, **(sizes | {"layer_index": layer})).plan.stages == ((layer, SMALL[name]["token_num"]),)
+        assert create_model(name, **(sizes | {"layer_index": layer})).plan.stages == (
+            (layer, SMALL[name]["token_num"]),
+        )
 
 
 def test_unknown_models_are_refused_with_a_suggestion() -> None:
@@ -425,7 +451,11 @@ def test_sizes_are_whole_numbers(name: str, value: object) -> None:
         ("motionagformer.motionagformer", "heads"),
         ("mixste.mixste", "d_hid"),
         ("mhformer.mhformer", "d_hid"),
-        *((name, size) for name in ("mixste.mixste", "mhformer.mhformer", "motionbert.motionbert") for size in ("joints", "in_channels")),
+        *(
+            (name, size)
+            for name in ("mixste.mixste", "mhformer.mhformer", "motionbert.motionbert")
+            for size in ("joints", "in_channels")
+        ),
         *((name, "depth") for name in ("mixste.mixste", "motionbert.motionbert", "motionagformer.motionagformer")),
     ],
 )
@@ -434,7 +464,9 @@ def test_sizes_of_zero_are_refused(name: str, size: str) -> None:
     assert f"{size} is 0;" in refused(name, **(SMALL[name] | {size: 0}))
 
 
-@pytest.mark.parametrize("name", ["mixste.mixste", "mixste.hot_mixste", "mixste.tpc_mixste", "mhformer.mhformer", "motionbert.motionbert"])
+@pytest.mark.parametrize(
+    "name", ["mixste.mixste", "mixste.hot_mixste", "mixste.tpc_mixste", "mhformer.mhformer", "motionbert.motionbert"]
+)
 @torch.no_grad()
 def test_sixteen_joints(name: str) -> None:
     model = small(name, joints=16)
@@ -459,10 +491,16 @@ def torch_default(layer: nn.Linear | nn.Conv1d) -> bool:
 def test_positions_and_tokens_start_at_zero(name: str) -> None:
     torch.manual_seed(0)
     model = create_model(name, **SMALL[name])
-    tokens = {parameter: value for parameter, value in model.named_parameters() if re.search("pos_embed|temp_embed|x_token", parameter)}
+    tokens = {
+        parameter: value
+        for parameter, value in model.named_parameters()
+        if re.search("pos_embed|temp_embed|x_token", parameter)
+    }
     drawn = {"pos_embed", "temp_embed"} if name.startswith("motionbert") else set()
     assert {parameter for parameter, value in tokens.items() if (value == 0).all()} == set(tokens) - drawn
-    assert len(tokens) == {"mixste": 2, "mhformer": 6, "motionbert": 2, "motionagformer": 1}[name.split(".")[0]] + 2 * (name in HOT)
+    assert len(tokens) == {"mixste": 2, "mhformer": 6, "motionbert": 2, "motionagformer": 1}[name.split(".")[0]] + 2 * (
+        name in HOT
+    )
     assert {"x_token", "pos_embed_token"} <= set(tokens) or name not in HOT
 
 
@@ -471,7 +509,11 @@ def test_linear_layers_start_as_torch_has_them(name: str) -> None:
     torch.manual_seed(0)
     model = create_model(name, **(SMALL[name] | {"channel": 64}))
     special = re.compile(r"fusion$|mixer\.[UV]$")
-    layers = {n: layer for n, layer in model.named_modules() if isinstance(layer, nn.Linear | nn.Conv1d) and not special.search(n)}
+    layers = {
+        n: layer
+        for n, layer in model.named_modules()
+        if isinstance(layer, nn.Linear | nn.Conv1d) and not special.search(n)
+    }
     assert len(layers) > 10
     assert [n for n, layer in layers.items() if not torch_default(layer)] == []
 
@@ -494,7 +536,9 @@ def test_initialisation_of_motionbert(name: str) -> None:
             assert (layer.bias == 0.5).all()
         else:
             assert layer.weight.std().item() == pytest.approx(0.02, rel=5 / math.sqrt(2 * layer.weight.numel())), n
-            assert layer.weight.abs().max() > 0.04, n  # truncated at 2, which is 100 standard deviations: a plain normal
+            assert layer.weight.abs().max() > 0.04, (
+                n
+            )  # truncated at 2, which is 100 standard deviations: a plain normal
             assert (layer.bias == 0).all(), n
     for position in (model.pos_embed, model.temp_embed):
         assert position.std().item() == pytest.approx(0.02, rel=5 / math.sqrt(2 * position.numel()))
@@ -508,7 +552,9 @@ def test_initialisation_of_motionagformer(name: str) -> None:
     graphs = [layer for n, layer in model.named_modules() if re.search(r"mixer\.[UV]$", n)]
     assert len(graphs) == 3 * 2 * 2
     for layer in graphs:
-        assert layer.weight.std().item() == pytest.approx(math.sqrt(2 / 64), rel=5 / math.sqrt(2 * layer.weight.numel()))
+        assert layer.weight.std().item() == pytest.approx(
+            math.sqrt(2 / 64), rel=5 / math.sqrt(2 * layer.weight.numel())
+        )
         assert layer.weight.abs().max() > 2.5 * math.sqrt(2 / 64)
         assert 0 < layer.bias.abs().max() <= 1 / 8
     scales = [value for n, value in model.named_parameters() if "layer_scale" in n]
@@ -517,7 +563,9 @@ def test_initialisation_of_motionagformer(name: str) -> None:
     fusions = [layer for n, layer in model.named_modules() if n.endswith("fusion")]
     assert len(fusions) == 3
     assert all((layer.weight == 0).all() and (layer.bias == 0.5).all() for layer in fusions)
-    assert not any(n.endswith(("qkv.bias", "linear_q.bias", "linear_k.bias", "linear_v.bias")) for n in model.state_dict())
+    assert not any(
+        n.endswith(("qkv.bias", "linear_q.bias", "linear_k.bias", "linear_v.bias")) for n in model.state_dict()
+    )
 
 
 def test_rates_of_drop_path() -> None:
@@ -532,7 +580,9 @@ def test_rates_of_drop_path() -> None:
             encoder = getattr(model, f"Transformer_encoder_{k}")
             assert [block.drop_path.rate for block in encoder.blocks] == pytest.approx([0, 0.2 / 3, 0.4 / 3, 0.2])
         hypothesis = model.Transformer_hypothesis
-        assert [block.drop_path.rate for block in [*hypothesis.SHR_blocks, *hypothesis.CHI_blocks]] == pytest.approx([0, 0.1, 0.2])
+        assert [block.drop_path.rate for block in [*hypothesis.SHR_blocks, *hypothesis.CHI_blocks]] == pytest.approx(
+            [0, 0.1, 0.2]
+        )
     for name in MODELS:
         if name.startswith("motion"):
             assert all(m.rate == 0 for m in create_model(name, **SMALL[name]).modules() if isinstance(m, DropPath))
@@ -545,7 +595,11 @@ def test_no_dropout_outside_mhformer(name: str) -> None:
 
 @pytest.mark.parametrize("frames", [27, 45])
 def test_dropout_of_mhformer(frames: int) -> None:
-    rates = {n: m.p for n, m in create_model("mhformer.mhformer", frames=frames, channel=16).named_modules() if isinstance(m, nn.Dropout)}
+    rates = {
+        n: m.p
+        for n, m in create_model("mhformer.mhformer", frames=frames, channel=16).named_modules()
+        if isinstance(m, nn.Dropout)
+    }
     embedding = {n: p for n, p in rates.items() if n.startswith("embedding")}
     assert embedding == ({f"embedding_{k}.3": 0.25 for k in (1, 2, 3)} if frames == 27 else {})
     assert {p for n, p in rates.items() if n not in embedding} == {0.1}
@@ -581,9 +635,13 @@ def test_hypotheses_are_dropped_separately() -> None:
 @pytest.mark.parametrize("name", MODELS)
 def test_epsilon_of_the_norms(name: str) -> None:
     norms = {n: m.eps for n, m in create_model(name, **SMALL[name]).named_modules() if isinstance(m, nn.LayerNorm)}
-    coarse = {"mixste": r"head\.0$", "mhformer": r"norm_[123]$", "motionbert": r"^$", "motionagformer": r""}[name.split(".")[0]]
+    coarse = {"mixste": r"head\.0$", "mhformer": r"norm_[123]$", "motionbert": r"^$", "motionagformer": r""}[
+        name.split(".")[0]
+    ]
     assert norms == {n: 1e-5 if re.match(coarse, n) else 1e-6 for n in norms}
-    assert sum(eps == 1e-5 for eps in norms.values()) == {"mixste": 1, "mhformer": 3, "motionbert": 0}.get(name.split(".")[0], len(norms))
+    assert sum(eps == 1e-5 for eps in norms.values()) == {"mixste": 1, "mhformer": 3, "motionbert": 0}.get(
+        name.split(".")[0], len(norms)
+    )
 
 
 @pytest.mark.parametrize("frames", [9, 27, 45])

@@ -1,5 +1,6 @@
-"""How pixels become what a model reads: the place and the size of the person drop out, missing joints do not count, and the axes of
-the poses are those of the line of sight."""
+"""How pixels become what a model reads: the place and the size of the person drop out, missing joints do not count, and
+the axes of the poses are those of the line of sight.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +10,8 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from common.normalise import FOCAL, Normaliser, box_of, sight
-from common.skeleton import H36M
+from common.geometry.normalise import FOCAL, Normaliser, box_of, sight
+from common.geometry.skeleton import H36M
 from tests.rules import motion
 from tests.synthetic import REST
 
@@ -61,7 +62,9 @@ def test_scores_are_passed_on_and_1_without_a_detector(kind: str) -> None:
     np.testing.assert_array_equal(Normaliser(kind, 3).apply(given, SIZE)[..., 2], given[..., 2])
     plain = window()[..., :2]
     assert (Normaliser(kind, 3).apply(plain, SIZE)[..., 2] == 1).all()
-    np.testing.assert_array_equal(Normaliser(kind, 2).apply(plain, SIZE), Normaliser(kind, 3).apply(plain, SIZE)[..., :2])
+    np.testing.assert_array_equal(
+        Normaliser(kind, 2).apply(plain, SIZE), Normaliser(kind, 3).apply(plain, SIZE)[..., :2]
+    )
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -208,7 +211,9 @@ def test_a_person_in_the_middle_of_the_picture_is_not_turned() -> None:
 
 
 def seen(pose: np.ndarray, focal: float, size: tuple[int, int]) -> np.ndarray:
-    """A pinhole camera with its axis through the middle of the picture: (..., 3) metres -> pixels and score 1 (..., 3)."""
+    """A pinhole camera with its axis through the middle of the picture: (..., 3) metres -> pixels and score 1
+    (..., 3).
+    """
     pixels = pose[..., :2] / pose[..., 2:] * focal + np.array(size) / 2
     return np.concatenate([pixels, np.ones_like(pose[..., :1])], axis=-1)
 
@@ -216,7 +221,9 @@ def seen(pose: np.ndarray, focal: float, size: tuple[int, int]) -> np.ndarray:
 @pytest.mark.parametrize("size", [(1280, 720), (720, 1280)])
 @pytest.mark.parametrize("degrees", [(15, 0), (-20, 0), (0, 12), (-13, -11)])
 def test_turning_brings_back_the_axes_of_the_camera(degrees: tuple[float, float], size: tuple[int, int]) -> None:
-    """Who is seen off the centre looks as if turned back by `turn` and seen in the centre; and not as if merely moved there."""
+    """Who is seen off the centre looks as if turned back by `turn` and seen in the centre; and not as if merely moved
+    there.
+    """
     focal, distance = 1.3 * max(size), 60.0
     body = REST[:, [0, 2, 1]] * [1, -1, -1] + 0.8 * motion(1, 5, 3, 2)[0].double().numpy()  # (5, 17, 3), y down
     body -= (body.min(axis=(0, 1)) + body.max(axis=(0, 1))) / 2

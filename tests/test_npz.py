@@ -1,4 +1,6 @@
-"""The reader of npz fields by a schema: what other programs write is read, and nothing is read or set aside that should not be."""
+"""The reader of npz fields by a schema: what other programs write is read, and nothing is read or set aside that should
+not be.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +15,9 @@ import numpy as np
 import pytest
 
 from benchmark.mutations import DESCRIPTIONS, HEADERS, SHAPES, npy, npy_header, write_members
+from common.data.npz import open_npz
+from common.data.schema import FLOAT, NUMBER, TEXT, TRUTH, WHOLE, Field
 from common.errors import InputError
-from common.npz import open_npz
-from common.schema import FLOAT, NUMBER, TEXT, TRUTH, WHOLE, Field
 
 POSE = np.arange(24, dtype=np.float32).reshape(4, 6)
 SCHEMA = {
@@ -28,7 +30,8 @@ SCHEMA = {
     "note": Field(TEXT, most=12),
 }
 GOOD = {
-    "name": np.array(["a", "bé", "c d", "e"]), "split": np.array(["train", "test", "test", "train"]), "count": np.arange(1, 5),
+    "name": np.array(["a", "bé", "c d", "e"]), "split": np.array(["train", "test", "test", "train"]),
+    "count": np.arange(1, 5),
     "seen": np.array([True, False, True, True]), "pose": POSE, "fps": np.float64(50), "note": np.array("twelve signs"),
 }  # fmt: skip
 
@@ -69,7 +72,15 @@ def test_what_numpy_writes(save: Callable, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "values", [POSE.astype(">f4"), POSE.astype(np.float16), POSE.astype(np.float64), np.asfortranarray(POSE), POSE[:, ::-1], POSE[:1]]
+    "values",
+    [
+        POSE.astype(">f4"),
+        POSE.astype(np.float16),
+        POSE.astype(np.float64),
+        np.asfortranarray(POSE),
+        POSE[:, ::-1],
+        POSE[:1],
+    ],
 )
 def test_layouts_of_arrays(values: np.ndarray, tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", pose=values)
@@ -117,7 +128,10 @@ def put(name: str, place: object, value: object) -> dict[str, np.ndarray]:
 
 BAD = {
     "0-d": ({"name": np.array("a")}, "name is text (), not texts (N,)"),
-    "one axis more": ({"count": np.ones((4, 1), int)}, "count is int64 (4, 1), not whole numbers (4,) as field name has them"),
+    "one axis more": (
+        {"count": np.ones((4, 1), int)},
+        "count is int64 (4, 1), not whole numbers (4,) as field name has them",
+    ),
     "fewer rows": ({"pose": POSE[:3]}, "pose is float32 (3, 6), not floats (4, 5 or 6) as field name has them"),
     "no rows": ({"name": np.zeros(0, "U1")}, "name is text (0,)"),
     "objects": ({"count": np.array([1, 2, 3, None])}, "count is pickled objects (4,), not whole numbers"),
@@ -135,7 +149,10 @@ BAD = {
     "too small": (put("count", 1, 0), "count, entry 1 is 0, not a number from 1 to 9"),
     "one number too large": ({"fps": np.float64(1e300)}, "fps is 1e+300, not a number from 0.01 to 100000"),
     "another choice": (put("split", 2, "val"), "split, entry 2 is 'val', not 'train' or 'test'"),
-    "control characters": (put("name", 2, "\x1b[31m"), r"name, entry 2 is '\x1b[31m', with characters that cannot be printed"),
+    "control characters": (
+        put("name", 2, "\x1b[31m"),
+        r"name, entry 2 is '\x1b[31m', with characters that cannot be printed",
+    ),
     "a new line": (put("name", 0, "a\nb"), "cannot be printed"),
     "a zero within": (put("name", 0, "a\0b"), "cannot be printed"),
     "half a character": ({"note": np.array("\ud800")}, "cannot be printed"),

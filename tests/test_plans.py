@@ -12,13 +12,13 @@ import torch
 from torch import Tensor
 
 from common.arguments import build_parser
-from common.checkpoint import Checkpoint, load_weights, read_checkpoint, save_checkpoint
 from common.errors import InputError
 from common.experiment import build_model
-from common.lifting import Lifter
-from common.normalise import Normaliser
-from common.recipes import published_mpjpe
-from common.skeleton import H36M
+from common.geometry.normalise import Normaliser
+from common.geometry.skeleton import H36M
+from common.inference.checkpoint import Checkpoint, load_weights, read_checkpoint, save_checkpoint
+from common.inference.lifting import Lifter
+from common.training.recipes import published_mpjpe
 from model import Hourglass, PoseTransformer, create_model, model_sizes
 from model.layers import TIME, Attention, attend, attend_and_score
 from model.pruning import SELECTORS, gather_frames, select_by_motion
@@ -29,7 +29,9 @@ from tests.test_models import NO_EFFECT, exact, pose_for
 BASES = ("mixste.mixste", "mhformer.mhformer", "motionbert.motionbert", "motionagformer.motionagformer")
 PRUNE, COUNTS = "1:7,2:4", (7, 4)  # frames 9 or 27, layers 0 to 2
 PLANS = list(itertools.product(BASES, SELECTORS, RECOVERERS))
-SOME = [(name, *pair) for name in BASES for pair in zip(SELECTORS, RECOVERERS, strict=True)]  # each selector and each recoverer once
+SOME = [
+    (name, *pair) for name in BASES for pair in zip(SELECTORS, RECOVERERS, strict=True)
+]  # each selector and each recoverer once
 
 
 def planned(name: str, prune: str = PRUNE, **plan: str) -> PoseTransformer:
@@ -87,12 +89,18 @@ def test_every_parameter_gets_a_gradient(name: str, select: str, recover: str) -
     if prediction.frames is not None:
         target = gather_frames(target, prediction.frames)
     (prediction.pose - target).norm(dim=-1).mean().backward()
-    still = {parameter for parameter, value in model.named_parameters() if value.grad is None or value.grad.abs().max() < 1e-12}
+    still = {
+        parameter
+        for parameter, value in model.named_parameters()
+        if value.grad is None or value.grad.abs().max() < 1e-12
+    }
     no_effect = {parameter for parameter, _ in model.named_parameters() if NO_EFFECT.search(parameter)}
     if name == "mhformer.mhformer" and recover == "attention":  # a batch norm follows at once
         no_effect |= {"cross_attention.linear_v.bias", "cross_attention.proj.bias"}
     assert still == no_effect
-    positions = {parameter for parameter, _ in model.named_parameters() if re.search("pos_embed_token|x_token", parameter)}
+    positions = {
+        parameter for parameter, _ in model.named_parameters() if re.search("pos_embed_token|x_token", parameter)
+    }
     assert positions == ({"pos_embed_token", "pos_embed_token_2", "x_token"} if recover == "attention" else set())
 
 
@@ -111,7 +119,11 @@ def test_keeping_everything_is_the_plain_backbone_to_the_bit(name: str, select: 
 @pytest.mark.parametrize(("name", "select", "recover"), SOME)
 def test_a_checkpoint_rebuilds_the_plan(name: str, select: str, recover: str, tmp_path: Path) -> None:
     model = planned(name, select=select, recover=recover)
-    assert {size: model.sizes[size] for size in ("prune", "select", "recover")} == {"prune": PRUNE, "select": select, "recover": recover}
+    assert {size: model.sizes[size] for size in ("prune", "select", "recover")} == {
+        "prune": PRUNE,
+        "select": select,
+        "recover": recover,
+    }
     save_checkpoint(tmp_path / "a.pth", model, Normaliser(in_channels=model.in_channels))
     found = read_checkpoint(tmp_path / "a.pth")
     rebuilt = create_model(found.name, **found.sizes).eval()
@@ -158,7 +170,9 @@ def test_scores_are_the_attention_that_the_layer_pays(name: str) -> None:
 
 @pytest.mark.parametrize("shape", [(2, 7, 16), (2, 7, 5, 16)])
 def test_attention_and_its_scores_come_from_the_same_weights(shape: tuple[int, ...]) -> None:
-    q, k, v = (torch.randn(shape, generator=torch.Generator().manual_seed(seed), requires_grad=True) for seed in (1, 2, 3))
+    q, k, v = (
+        torch.randn(shape, generator=torch.Generator().manual_seed(seed), requires_grad=True) for seed in (1, 2, 3)
+    )
     heads = [t.detach().reshape(2, 7, -1, 2, 8) for t in (q, k)]
     weights = (torch.einsum("bnshc,bmshc->bshnm", *heads) / 8**0.5).softmax(dim=-1)
     x, received = attend_and_score(q, k, v, 2, TIME)
@@ -309,7 +323,12 @@ def test_weights_go_on_under_another_plan_of_the_same_backbone() -> None:
     plain = create_model("mixste.mixste", frames=9, channel=16, d_hid=32, depth=3)
     checkpoint = Checkpoint(Path("a.pth"), plain.state_dict(), plain.name, plain.sizes, Normaliser())
     pruned = from_flags("--model mixste.h2ot_mixste --prune 1:7,2:4", checkpoint)
-    assert (pruned.name, pruned.plan.stages, pruned.frames, pruned.hidden) == ("mixste.h2ot_mixste", ((1, 7), (2, 4)), 9, 32)
+    assert (pruned.name, pruned.plan.stages, pruned.frames, pruned.hidden) == (
+        "mixste.h2ot_mixste",
+        ((1, 7), (2, 4)),
+        9,
+        32,
+    )
     load_weights(pruned, checkpoint)
     learned = from_flags("--model mixste.hot_mixste --token_num 5 --layer_index 1", checkpoint)
     with pytest.raises(InputError, match=r"missing: .*x_token"):
@@ -341,7 +360,11 @@ def test_help_explains_the_flags(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_checkpoint_from_before_plans_still_loads() -> None:
     """Its sizes hold neither prune nor select nor recover."""
     for name in ("mixste.mixste", "mixste.hot_mixste", "mhformer.tpc_mhformer"):
-        old = {size: value for size, value in (model_sizes(name) | SMALL[name]).items() if size not in ("prune", "select", "recover")}
+        old = {
+            size: value
+            for size, value in (model_sizes(name) | SMALL[name]).items()
+            if size not in ("prune", "select", "recover")
+        }
         model = create_model(name, **SMALL[name])
         assert create_model(name, **old).plan == model.plan
         assert create_model(name, **old).sizes == model.sizes

@@ -1,4 +1,6 @@
-"""The README's example: a transformer that is not ours becomes an hourglass, and is trained, tested and loaded like one of ours."""
+"""The README's example: a transformer that is not ours becomes an hourglass, and is trained, tested and loaded like one
+of ours.
+"""
 
 from __future__ import annotations
 
@@ -16,14 +18,14 @@ import torch
 from torch import Tensor, nn
 
 from common.arguments import build_parser
-from common.checkpoint import identify, load_weights, read_checkpoint, save_checkpoint
-from common.engine import predict
 from common.errors import InputError
 from common.experiment import build_model, run
-from common.lifting import Lifter
-from common.normalise import Normaliser
-from common.recipes import MIXSTE, WILD, prepare
-from common.skeleton import H36M
+from common.geometry.normalise import Normaliser
+from common.geometry.skeleton import H36M
+from common.inference.checkpoint import identify, load_weights, read_checkpoint, save_checkpoint
+from common.inference.lifting import Lifter
+from common.inference.predict import predict
+from common.training.recipes import MIXSTE, WILD, prepare
 from model import Hourglass, PoseTransformer, create_model, register_model, registry
 from model.complexity import gflops
 from model.macs import Macs
@@ -31,7 +33,9 @@ from model.recovering import RECOVERERS
 from tests.conftest import ROOT
 from tests.rules import motion
 
-EXAMPLE = re.search(r"```python\n(from model import Hourglass.*?)```", (ROOT / "model/README.md").read_text(encoding="utf-8"), re.DOTALL)[1]
+EXAMPLE = re.search(
+    r"```python\n(from model import Hourglass.*?)```", (ROOT / "model/README.md").read_text(encoding="utf-8"), re.DOTALL
+)[1]
 SELECTORS = ("cluster", "motion", "uniform")  # the example gives no attention received
 
 
@@ -113,7 +117,7 @@ def test_it_is_saved_with_its_plan(tmp_path: Path) -> None:
 SCRIPT = """import my_backbone  # which registers your.hourglass
 
 from common.experiment import run
-from common.recipes import MIXSTE
+from common.training.recipes import MIXSTE
 
 if __name__ == "__main__":
     run(MIXSTE, default_model="your.hourglass")
@@ -134,11 +138,14 @@ def data(tiny_root: Path) -> tuple[object, ...]:
 def trained(data: tuple[object, ...], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run of one epoch, by two files of a user's; not to be written to."""
     folder = tmp_path_factory.mktemp("yours")
-    source = f"import torch\nfrom torch import Tensor, nn\n\n{inspect.getsource(OverTime)}\n{inspect.getsource(YourTransformer)}\n"
+    classes = f"{inspect.getsource(OverTime)}\n{inspect.getsource(YourTransformer)}\n"
+    source = f"import torch\nfrom torch import Tensor, nn\n\n{classes}"
     (folder / "my_backbone.py").write_text(f"from __future__ import annotations\n{source}\n{EXAMPLE}", encoding="utf-8")
     (folder / "my_training.py").write_text(SCRIPT, encoding="utf-8")
     command = [sys.executable, "my_training.py", *map(str, data), "--nepoch", "1", "--checkpoint", "run"]
-    done = subprocess.run(command, cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
+    done = subprocess.run(
+        command, cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True
+    )
     assert (done.returncode, done.stderr) == (0, "")
     assert "parameters: 46,243, GFLOPs: 0.02" in done.stdout
     return folder / "run"
@@ -168,7 +175,9 @@ def test_it_goes_on_as_if_it_had_not_stopped(data: tuple[object, ...], trained: 
 def test_it_is_tested_by_the_file_alone(
     data: tuple[object, ...], trained: Path, main: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    main("main_mhformer.py", *data, "--test", "--previous_dir", trained)  # any script will do where the model is registered
+    main(
+        "main_mhformer.py", *data, "--test", "--previous_dir", trained
+    )  # any script will do where the model is registered
     assert "your.hourglass on tiny" in capsys.readouterr().out
     (file,) = trained.glob("*.pth")
     lift = Lifter.from_checkpoint(file)
@@ -177,7 +186,11 @@ def test_it_is_tested_by_the_file_alone(
 
 @pytest.mark.parametrize("flags", [("--resume",), ("--test", "--previous_dir")])
 def test_where_its_file_is_not_imported_a_sentence_says_so(
-    flags: tuple[str, ...], trained: Path, main: Callable[..., None], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    flags: tuple[str, ...],
+    trained: Path,
+    main: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.delitem(registry._BUILDERS, "your.hourglass")
     with pytest.raises(SystemExit) as end:
@@ -195,13 +208,20 @@ def test_where_its_file_is_not_imported_a_sentence_says_so(
         (("--n_joints", 16), ["--n_joints is 16, but your.hourglass is for 17 joints"]),
         (("--out_joints", 16), ["--out_joints is 16", "17 joints"]),
         (("--select", "attention"), ["select is 'attention'", "give no attention scores"]),
-        (("--recipe", "wild"), ["--recipe wild gives 3 numbers for a joint", "your.hourglass takes 2", "size in_channels"]),
+        (
+            ("--recipe", "wild"),
+            ["--recipe wild gives 3 numbers for a joint", "your.hourglass takes 2", "size in_channels"],
+        ),
         (("--prune", "1:30"), ["prune is '1:30', with 30 frames"]),
         (("--depth", 0), ["--depth", "'0'"]),
     ],
 )
 def test_what_it_cannot_do_is_refused_in_a_sentence(
-    flags: tuple[object, ...], words: list[str], data: tuple[object, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    flags: tuple[object, ...],
+    words: list[str],
+    data: tuple[object, ...],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     with pytest.raises(SystemExit) as end:
         your_run(*data, "--nepoch", 1, "--checkpoint", tmp_path / "run", *flags)
@@ -260,7 +280,9 @@ def test_a_size_with_the_name_of_a_flag_is_refused() -> None:
         build_parser("your.strided")
 
 
-@pytest.mark.parametrize("builder", [lambda frames: None, lambda frames=None: None, lambda *frames: None, lambda **sizes: None])
+@pytest.mark.parametrize(
+    "builder", [lambda frames: None, lambda frames=None: None, lambda *frames: None, lambda **sizes: None]
+)
 def test_a_size_needs_a_default(builder: Callable[..., None]) -> None:
     with pytest.raises(ValueError, match=r"the builder of your\.other needs a number or a text as the default of"):
         register_model("your.other")(builder)

@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from common import detector_noise
-from common.camera import h36m_cameras, project
-from common.draw import Draw
+from common.data.motion_file import read_motion_file
+from common.data.world_motion import WorldClip, read_world_motion
 from common.errors import InputError
-from common.motion_file import read_motion_file
-from common.skeleton import H36M
-from common.world_motion import WorldClip, read_world_motion
+from common.geometry.camera import h36m_cameras, project
+from common.geometry.skeleton import H36M
+from common.wild import detector_noise
+from common.wild.draw import Draw
 from dataset import prepare_cmu, prepare_toy
 from dataset.asf_amc import read_asf, read_asf_amc
 from dataset.bvh import read_bvh_file
@@ -59,8 +59,12 @@ def test_asf_amc_rotations_are_applied_in_order(tmp_path):
     np.testing.assert_allclose(joints[3] - joints[2], [-1, 0, 0], atol=1e-12)
     # The left tibia's own axes are turned by 90 degrees about z: its x is the world's y.
     np.testing.assert_allclose(joints[6] - joints[5], [0, 0, -1], atol=1e-12)
-    np.testing.assert_allclose(joints[[7, 8, 9, 10]] - joints[0], [[0, 1.5, 0], [0, 2.5, 0], [0, 4.5, 0], [0, 5.5, 0]], atol=1e-12)
-    np.testing.assert_allclose(joints[[11, 13, 14, 16]] - joints[0], [[1, 2, 0], [3, 2, 0], [-1, 2, 0], [-3, 2, 0]], atol=1e-12)
+    np.testing.assert_allclose(
+        joints[[7, 8, 9, 10]] - joints[0], [[0, 1.5, 0], [0, 2.5, 0], [0, 4.5, 0], [0, 5.5, 0]], atol=1e-12
+    )
+    np.testing.assert_allclose(
+        joints[[11, 13, 14, 16]] - joints[0], [[1, 2, 0], [3, 2, 0], [-1, 2, 0], [-3, 2, 0]], atol=1e-12
+    )
 
 
 def test_amc_root_turns_the_whole_body(tmp_path):
@@ -84,7 +88,9 @@ def test_bvh_channels_are_applied_in_order(tmp_path):
     np.testing.assert_allclose(pose[[4, 5, 6]] - pose[0], [[0.1, 0, 0], [0.1, -0.4, 0], [0.1, -0.8, 0]], atol=1e-12)
     np.testing.assert_allclose(pose[[7, 8]] - pose[0], [[0, 0.25, 0], [0, 0.475, 0]], atol=1e-12)
     head = pose[0] + [0, 0.6, 0]
-    np.testing.assert_allclose(np.linalg.norm(pose[[9, 10]] - head, axis=-1), [np.hypot(0.04, 0.035), np.hypot(0.155, 0.01)])
+    np.testing.assert_allclose(
+        np.linalg.norm(pose[[9, 10]] - head, axis=-1), [np.hypot(0.04, 0.035), np.hypot(0.155, 0.01)]
+    )
 
 
 def test_folder_prefers_amc_and_finds_subfolders(cmu_folder):
@@ -133,7 +139,9 @@ def test_world_stays_right_handed():
 
 def test_motion_file_is_read_back(cmu_folder, tmp_path, monkeypatch, capsys):
     output = tmp_path / "out" / "data.npz"
-    monkeypatch.setattr(sys, "argv", ["prepare_cmu.py", "--input", str(cmu_folder), "--output", str(output), "--seed", "4"])
+    monkeypatch.setattr(
+        sys, "argv", ["prepare_cmu.py", "--input", str(cmu_folder), "--output", str(output), "--seed", "4"]
+    )
     prepare_cmu.main()
     assert "3 clips" in capsys.readouterr().out
     train, source = read_motion_file(output, "gt", "train")
@@ -146,7 +154,9 @@ def test_motion_file_is_read_back(cmu_folder, tmp_path, monkeypatch, capsys):
     cameras = {camera.name: camera for camera in h36m_cameras("S1")}
     assert [s.camera for s in train] == list(cameras)
     for sequence in train:
-        np.testing.assert_allclose(sequence.pose_2d, project(sequence.pose_3d.astype(np.float64), cameras[sequence.camera]), atol=1e-3)
+        np.testing.assert_allclose(
+            sequence.pose_2d, project(sequence.pose_3d.astype(np.float64), cameras[sequence.camera]), atol=1e-3
+        )
     assert all(s.pose_2d.shape[2] == 3 and s.pose_2d[..., 2].min() >= 0 and s.pose_2d[..., 2].max() <= 1 for s in test)
 
     first = output.read_bytes()
@@ -182,15 +192,18 @@ def ready_fields(clips: dict[str, Clip]) -> dict[str, np.ndarray]:
 # Other rigs
 
 MIXAMO = {
-    "hip": "Hips", "abdomen": "Spine", "chest": "Spine1", "neck": "Neck", "head": "Head", "Shldr": "Arm", "ForeArm": "ForeArm",
+    "hip": "Hips", "abdomen": "Spine", "chest": "Spine1", "neck": "Neck", "head": "Head", "Shldr": "Arm",
+    "ForeArm": "ForeArm",
     "Hand": "Hand", "Thigh": "UpLeg", "Shin": "Leg", "Foot": "Foot",
 }  # fmt: skip
 RIG_NAMES = {
     "Mixamo": MIXAMO,
     "Rokoko": MIXAMO | {"Thigh": "Thigh", "Shin": "Shin"},
-    "Xsens": MIXAMO | {"abdomen": "Chest", "chest": "Chest2", "Shldr": "Shoulder", "ForeArm": "Elbow", "Hand": "Wrist", "Thigh": "Hip",
+    "Xsens": MIXAMO | {"abdomen": "Chest", "chest": "Chest2", "Shldr": "Shoulder", "ForeArm": "Elbow", "Hand": "Wrist",
+    "Thigh": "Hip",
                        "Shin": "Knee", "Foot": "Ankle"},
-    "CMU": {"hip": "root", "abdomen": "lowerback", "chest": "upperback", "neck": "upperneck", "head": "head", "Shldr": "humerus",
+    "CMU": {"hip": "root", "abdomen": "lowerback", "chest": "upperback", "neck": "upperneck", "head": "head",
+    "Shldr": "humerus",
             "ForeArm": "radius", "Hand": "wrist", "Thigh": "femur", "Shin": "tibia", "Foot": "foot"},
 }  # fmt: skip
 
@@ -208,7 +221,9 @@ def renamed(text: str, rig: str, prefix: str = "") -> str:
     return "\n".join(words)
 
 
-@pytest.mark.parametrize(("rig", "prefix"), [("Mixamo", "mixamorig:"), ("Mixamo", ""), ("Rokoko", ""), ("Xsens", ""), ("CMU", "")])
+@pytest.mark.parametrize(
+    ("rig", "prefix"), [("Mixamo", "mixamorig:"), ("Mixamo", ""), ("Rokoko", ""), ("Xsens", ""), ("CMU", "")]
+)
 def test_rigs_by_their_names(rig, prefix, tmp_path):
     daz, other = tmp_path / "05_01.bvh", tmp_path / "b.bvh"
     daz.write_text(bvh_text(frames=5, rThigh=(0, 40, 0), lForeArm=(0, 0, 50)))
@@ -216,13 +231,17 @@ def test_rigs_by_their_names(rig, prefix, tmp_path):
     (wanted, fps), (found, same) = read_bvh(daz), read_bvh(other)
     assert fps == same
     found = found[1:]  # these keep their first frame
-    np.testing.assert_allclose(found[:, [0, 1, 2, 3, 4, 5, 6, 8, *range(11, 17)]], wanted[:, [0, 1, 2, 3, 4, 5, 6, 8, *range(11, 17)]])
+    np.testing.assert_allclose(
+        found[:, [0, 1, 2, 3, 4, 5, 6, 8, *range(11, 17)]], wanted[:, [0, 1, 2, 3, 4, 5, 6, 8, *range(11, 17)]]
+    )
     trunk = found[:, [0, 8]].mean(axis=1)  # this spine is straight
     np.testing.assert_allclose(found[:, 7], trunk, atol=1e-9)
     head = found[:, 0] + [0, 0.6, 0]
     np.testing.assert_allclose(found[:, 9] - head, [[0, 0.04, 0.035]] * 4, atol=1e-9)
     np.testing.assert_allclose(found[:, 10] - head, [[0, 0.155, 0.01]] * 4, atol=1e-9)
-    np.testing.assert_allclose(read_bvh(other, 0.02)[0][1:, 1:7], 2 * found[:, 1:7], atol=1e-9)  # another unit of length
+    np.testing.assert_allclose(
+        read_bvh(other, 0.02)[0][1:, 1:7], 2 * found[:, 1:7], atol=1e-9
+    )  # another unit of length
 
 
 def test_a_rig_that_stands_along_z_is_stood_up(tmp_path):
@@ -264,7 +283,11 @@ def test_t_poses_and_jumps_are_cut_out():
     raised = poses.copy()
     for joints, side in (((12, 13), 1), ((15, 16), -1)):
         for number, joint in enumerate(joints, start=1):
-            raised[0, joint] = raised[0, joints[0] - 1] + number * np.sign(raised[0, 11] - raised[0, 14]) * [side * 0.27, 0, 0]
+            raised[0, joint] = raised[0, joints[0] - 1] + number * np.sign(raised[0, 11] - raised[0, 14]) * [
+                side * 0.27,
+                0,
+                0,
+            ]
     found = cleaned({"a": Clip(raised, "a", "x")})
     assert [(name, len(clip.poses)) for name, clip in found.items()] == [("a", 196)]
 
@@ -276,7 +299,9 @@ def test_t_poses_and_jumps_are_cut_out():
     np.testing.assert_array_equal(found["a.2"].poses, jumping[122:])
     teleported = poses.copy()
     teleported[20:] += [0.5, 0, 0]  # the whole person; what is left before it is too short
-    assert [(name, len(clip.poses)) for name, clip in cleaned({"a": Clip(teleported, "a", "x")}).items()] == [("a", 178)]
+    assert [(name, len(clip.poses)) for name, clip in cleaned({"a": Clip(teleported, "a", "x")}).items()] == [
+        ("a", 178)
+    ]
     fast = poses.copy()
     fast[120:, 13, 1] += 0.25
     assert list(cleaned({"a": Clip(fast, "a", "x")})) == ["a"]
@@ -295,7 +320,10 @@ def test_another_unit_of_length_is_said(factor, tmp_path):
 
 def write_ready(folder: Path, name: str = "ready", **columns: object) -> Path:
     """Clips of five people: walking, sitting, estimated, keyed, and one that is kept for testing."""
-    clips = {name: Clip(strolling(60 + number), name, name) for number, name in enumerate(("cmuexp", "a", "cmump", "m2m", "dm"))}
+    clips = {
+        name: Clip(strolling(60 + number), name, name)
+        for number, name in enumerate(("cmuexp", "a", "cmump", "m2m", "dm"))
+    }
     content = np.array(["walk", "sit", "kick", "crouch, kneel, fall", "floor"])
     fields = ready_fields(clips) | {"subject": np.array(list(clips)), "content": content} | columns
     np.savez(folder / f"{name}.npz", **{name: value for name, value in fields.items() if value is not None})
@@ -330,7 +358,8 @@ def test_motion_is_weighted_by_content(main, tmp_path, capsys):
 def test_folders_and_files_go_together(main, cmu_folder, tmp_path):
     found = prepare(main, cmu_folder, write_ready(tmp_path), output=tmp_path / "motion_a.npz")
     assert {name: (clip.split, clip.own_bones, clip.content) for name, clip in found.items() if name[0] == "0"} == {
-        "01_01": ("train", True, "playground"), "03_02": ("test", True, "uneven terrain"), "09_01": ("test", False, "run"),
+        "01_01": ("train", True, "playground"), "03_02": ("test", True, "uneven terrain"),
+        "09_01": ("test", False, "run"),
     }  # fmt: skip
     assert len(found) == 8
 
@@ -380,7 +409,10 @@ def damage(text: str, old: str, new: str) -> str:
         ("", "HIERARCHY"),
         ("\x00\xff garbage", "HIERARCHY"),
         (bvh_text()[:300], "MOTION"),
-        (bvh_text().partition("MOTION")[0][:300] + bvh_text()[bvh_text().index("\nMOTION") :], "HIERARCHY is cut short"),
+        (
+            bvh_text().partition("MOTION")[0][:300] + bvh_text()[bvh_text().index("\nMOTION") :],
+            "HIERARCHY is cut short",
+        ),
         (bvh_text(frames=50)[:-200], "cut short"),
         (damage(bvh_text(), "Frames:", "Bones:"), "Frames:"),
         (damage(bvh_text(), "0.00833333", "0"), "Frame Time"),
@@ -408,11 +440,15 @@ DIALECTS = {
     "lines of old Macs": lambda text: text.replace("\n", "\r"),
     "tabs": lambda text: text.replace("  ", "\t").replace(" ", "\t"),
     "empty lines": lambda text: "\n\n" + text.replace("\n", "\n\n"),
-    "small letters": lambda text: re.sub(f"{KEYWORDS}|HIERARCHY|ROOT|JOINT|OFFSET|CHANNELS|MOTION", lambda word: word[0].lower(), text),
+    "small letters": lambda text: re.sub(
+        f"{KEYWORDS}|HIERARCHY|ROOT|JOINT|OFFSET|CHANNELS|MOTION", lambda word: word[0].lower(), text
+    ),
     "capitals": lambda text: re.sub(f"{KEYWORDS}|[XYZ](position|rotation)", lambda word: word[0].upper(), text),
     "EndSite": lambda text: text.replace("End Site", "EndSite"),
     "names of end sites": lambda text: text.replace("End Site", "End Site toes of it"),
-    "blanks in names": lambda text: text.replace("JOINT abdomen", "JOINT MOTION of the abdomen").replace("ROOT hip", "ROOT the hip"),
+    "blanks in names": lambda text: text.replace("JOINT abdomen", "JOINT MOTION of the abdomen").replace(
+        "ROOT hip", "ROOT the hip"
+    ),
     "braces on the line": lambda text: re.sub(r"\s*\{\s*", "{", text),
     "braces on one line": lambda text: re.sub(r"\s*\}\s*", "}", text).replace("}MOTION", "}\nMOTION"),
     "blanks before colons": lambda text: text.replace("Frames:", "Frames :").replace("Time:", "Time :"),
@@ -458,7 +494,10 @@ def test_bvh_in_utf_16(tmp_path: Path) -> None:
         (damage(bvh_text(), "100 0 0", "1e300 0 0"), "beyond"),
         ("HIERARCHY ROOT a { OFFSET 0 0 0 }\nMOTION\nFrames: 9\nFrame Time: 0.01\n", "no CHANNELS"),
         (re.sub(r"Frames:\s*\d+", "Frames: 1e300", bvh_text()), "beyond"),
-        ("HIERARCHY ROOT a { End Site { JOINT b { OFFSET 0 0 0 } } }\nMOTION\nFrames: 9\nFrame Time: 0.01\n", "no OFFSET"),
+        (
+            "HIERARCHY ROOT a { End Site { JOINT b { OFFSET 0 0 0 } } }\nMOTION\nFrames: 9\nFrame Time: 0.01\n",
+            "no OFFSET",
+        ),
     ],
 )
 def test_bvh_that_cannot_be_used(text: str, says: str, tmp_path: Path) -> None:
@@ -591,7 +630,11 @@ def test_bad_ready_files(cmu_folder, tmp_path):
 
 @pytest.mark.parametrize(
     "arguments",
-    [["prepare_motion.py", "--input", "nowhere"], ["prepare_cmu.py", "--input", "nowhere"], ["prepare_toy.py", "--frames", "0"]],
+    [
+        ["prepare_motion.py", "--input", "nowhere"],
+        ["prepare_cmu.py", "--input", "nowhere"],
+        ["prepare_toy.py", "--frames", "0"],
+    ],
 )
 def test_scripts_end_with_one_sentence_and_exit_code_2(arguments, tmp_path):
     script, *flags = arguments
@@ -675,7 +718,9 @@ def test_toy_body_is_a_body(toy):
     poses = load(toy / "data_3d_h36m.npz", "positions_3d")
     statures = set()
     for subject, actions in poses.items():
-        joints = np.concatenate([pose[:, prepare_toy.KEPT].astype(np.float64) for pose in actions.values()])  # (T, 17, 3)
+        joints = np.concatenate(
+            [pose[:, prepare_toy.KEPT].astype(np.float64) for pose in actions.values()]
+        )  # (T, 17, 3)
         bones = np.stack([joints[:, joint] - joints[:, parent] for joint, parent in H36M.bones], axis=1)  # (T, 16, 3)
         lengths = np.linalg.norm(bones, axis=-1)
         np.testing.assert_allclose(lengths, np.broadcast_to(lengths[:1], lengths.shape), atol=1e-5)

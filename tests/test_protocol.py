@@ -1,4 +1,5 @@
-"""The published evaluation end to end, through the entry scripts: scores and counts of a set made by rule, at several batch sizes.
+"""The published evaluation end to end, through the entry scripts: scores and counts of a set made by rule, at several
+batch sizes.
 
 With HOT_SHARED naming a folder that has protocol/ in it, the same is checked on real motion.
 """
@@ -14,12 +15,14 @@ import numpy as np
 import pytest
 import torch
 
-from common.datasets import read_sequences
+from common.data.datasets import read_sequences
 from model import create_model
 from tests.rules import GOLDEN, filled
 from tests.synthetic import write_h36m
 
-ROWS = {f"{row['model']}-{row['flags'][1]}": row for row in json.loads((GOLDEN / "expected_synthetic.json").read_text())}
+ROWS = {
+    f"{row['model']}-{row['flags'][1]}": row for row in json.loads((GOLDEN / "expected_synthetic.json").read_text())
+}
 QUICK = "mixste.hot_mixste-27"
 SHARED = Path(os.environ["HOT_SHARED"]) / "protocol" if os.environ.get("HOT_SHARED") else None
 
@@ -66,7 +69,9 @@ def test_published_scores_at_every_batch_size(evaluate: Callable[..., dict]) -> 
         assert scores["p_mpjpe"] == pytest.approx(found[1]["p_mpjpe"], abs=0.01, rel=0)
     assert found[1]["model"] == row["model"]
     assert found[1]["sizes"]["frames"] == int(row["flags"][1])
-    assert found[1]["parameters"] == sum(p.numel() for p in create_model(row["model"], **found[1]["sizes"]).parameters())
+    assert found[1]["parameters"] == sum(
+        p.numel() for p in create_model(row["model"], **found[1]["sizes"]).parameters()
+    )
     assert found[1]["seconds"] > 0
 
 
@@ -88,11 +93,15 @@ def test_published_scores(name: str, action: str, batch_size: int, evaluate: Cal
 
 
 def test_repeated_evaluation_is_bit_equal(evaluate: Callable[..., dict]) -> None:
-    first, second = ({**evaluate(ROWS[QUICK], "--batch_size", 7, "--actions", "SittingDown"), "seconds": None} for _ in range(2))
+    first, second = (
+        {**evaluate(ROWS[QUICK], "--batch_size", 7, "--actions", "SittingDown"), "seconds": None} for _ in range(2)
+    )
     assert first == second
 
 
-@pytest.mark.parametrize("flags", [("--test_augmentation", "false"), ("--keypoints", "gt"), ("--out_all", "0"), ("--crop_uv", "1")])
+@pytest.mark.parametrize(
+    "flags", [("--test_augmentation", "false"), ("--keypoints", "gt"), ("--out_all", "0"), ("--crop_uv", "1")]
+)
 def test_flags_of_the_protocol_change_the_scores(flags: tuple[str, str], evaluate: Callable[..., dict]) -> None:
     published = ROWS[QUICK]["action_mpjpe_pmpjpe_count"]["SittingDown"][0]
     found = evaluate(ROWS[QUICK], *flags, "--batch_size", 64, "--actions", "SittingDown")
@@ -168,13 +177,17 @@ def test_each_frame_once_against_a_slow_count(name: str, evaluate: Callable[...,
         assert found["actions"][action]["mpjpe"] == pytest.approx(1000 * np.mean(windows[action]), abs=1e-3)
         assert found["each_frame_once"]["actions"][action]["frames"] == frames == len(once[action]["mpjpe"])
         for key, values in once[action].items():
-            assert found["each_frame_once"]["actions"][action][key] == pytest.approx(1000 * np.mean(values), abs=1e-3), key
+            assert found["each_frame_once"]["actions"][action][key] == pytest.approx(
+                1000 * np.mean(values), abs=1e-3
+            ), key
     for key in once["Walking"]:
         mean = np.mean([1000 * np.mean(once[action][key]) for action in once])
         assert found["each_frame_once"][key] == pytest.approx(mean, abs=1e-3), key
 
 
-def test_kept_frames_are_scored_and_said_so(evaluate: Callable[..., dict], short_root: Path, capsys: pytest.CaptureFixture) -> None:
+def test_kept_frames_are_scored_and_said_so(
+    evaluate: Callable[..., dict], short_root: Path, capsys: pytest.CaptureFixture
+) -> None:
     flags = ["--frames", "27", "--stride", "27", "--channel", "16", "--token_num", "5", "--layer_index", "1"]
     row = {"command": "main_mixste_tpc.py", "model": "mixste.tpc_mixste", "flags": flags}
     found = evaluate(row, root=short_root)
@@ -182,10 +195,14 @@ def test_kept_frames_are_scored_and_said_so(evaluate: Callable[..., dict], short
     assert "kept frames" in capsys.readouterr().out
     frames = {action: score["frames"] for action, score in found["each_frame_once"]["actions"].items()}
     assert all(0 < frames[action] <= 5 * found["actions"][action]["windows"] for action in frames)
-    assert all(score["windows"] == count for score, count in zip(found["actions"].values(), (4 * 2, 4 * 4), strict=True))
+    assert all(
+        score["windows"] == count for score, count in zip(found["actions"].values(), (4 * 2, 4 * 4), strict=True)
+    )
 
 
-@pytest.mark.skipif(SHARED is None or not (SHARED / "expected.json").exists(), reason="HOT_SHARED names no folder with protocol/ in it")
+@pytest.mark.skipif(
+    SHARED is None or not (SHARED / "expected.json").exists(), reason="HOT_SHARED names no folder with protocol/ in it"
+)
 def test_published_scores_on_real_motion(evaluate: Callable[..., dict]) -> None:
     rows = [row for row in json.loads((SHARED / "expected.json").read_text()) if row["flags"][3] != "1"]
     assert rows

@@ -1,4 +1,6 @@
-"""Which frames stay, how the others come back, and the layers that both are made of, each against a slow plain reference."""
+"""Which frames stay, how the others come back, and the layers that both are made of, each against a slow plain
+reference.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,14 @@ import torch
 from torch import Tensor
 
 from model.layers import SPACE, TIME, Attention, Block, CrossAttention, DropPath, attend, fuse
-from model.pruning import SELECTORS, gather_frames, select_by_attention, select_by_cluster, select_by_motion, select_by_uniform
+from model.pruning import (
+    SELECTORS,
+    gather_frames,
+    select_by_attention,
+    select_by_cluster,
+    select_by_motion,
+    select_by_uniform,
+)
 from model.recovering import recover_by_attention, recover_by_interpolation, recover_by_nearest
 
 
@@ -25,7 +34,9 @@ def reference(frames: Tensor, keep: int, always: tuple[int, ...] = ()) -> list[i
     largest = max(max(row) for row in squared)
     scores = []
     for i in range(count):
-        denser = [j for j in range(count) if log_density[j] > log_density[i] or (log_density[j] == log_density[i] and j < i)]
+        denser = [
+            j for j in range(count) if log_density[j] > log_density[i] or (log_density[j] == log_density[i] and j < i)
+        ]
         parent = math.sqrt(min((squared[i][j] for j in denser), default=largest))
         if min(log_density) > -500:
             scores.append(math.exp(log_density[i]) * parent)
@@ -67,18 +78,26 @@ def test_protected_frames_stay_and_take_part_in_the_densities(always: tuple[int,
     mask[:, list(always)] = True
     others = [[frame for frame in row if frame not in always] for row in select_by_cluster(features, 9, mask).tolist()]
     alone = select_by_cluster(features[:, without], 9 - len(always))
-    assert others != [[without[i] for i in row] for row in alone.tolist()]  # leaving them out first is another selection
+    assert others != [
+        [without[i] for i in row] for row in alone.tolist()
+    ]  # leaving them out first is another selection
 
 
 def test_protected_frames_may_differ_between_sequences() -> None:
     features, mask = noise(3, 11, 4, seed=2), torch.zeros(3, 11, dtype=torch.bool)
     mask[0, 2] = mask[2, 10] = True
-    expected = [reference(features[0].double(), 3, (2,)), reference(features[1].double(), 3), reference(features[2].double(), 3, (10,))]
+    expected = [
+        reference(features[0].double(), 3, (2,)),
+        reference(features[1].double(), 3),
+        reference(features[2].double(), 3, (10,)),
+    ]
     assert select_by_cluster(features, 3, mask).tolist() == expected
 
 
 def test_ties_go_to_the_earlier_frame() -> None:
-    line = torch.arange(9.0)[None, :, None]  # equal densities: frame 0 counts as densest, each other is 1 from its parent
+    line = torch.arange(9.0)[
+        None, :, None
+    ]  # equal densities: frame 0 counts as densest, each other is 1 from its parent
     assert select_by_cluster(line, 3).tolist() == [[0, 1, 2]]
     assert select_by_cluster(line.flip(1), 3).tolist() == [[0, 1, 2]]
     pairs = torch.tensor([0.0, 0.0, 8.0, 8.0, 2.0, 2.0])[None, :, None]  # three pairs of equal frames
@@ -109,7 +128,9 @@ def test_standing_still_at_either_end(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(6))
 def test_repeated_frames_agree_with_the_reference(seed: int) -> None:
-    """Equal frames are at distance zero whatever rounding does: of each group the earliest is the one that stands for it."""
+    """Equal frames are at distance zero whatever rounding does: of each group the earliest is the one that stands for
+    it.
+    """
     features = noise(2, 27, 64, seed=seed)[:, torch.randint(0, 9, (27,), generator=torch.Generator().manual_seed(seed))]
     for keep in (3, 6, 9):
         assert agrees(features, keep)
@@ -161,7 +182,9 @@ def test_selection_depends_on_scaled_distances_alone() -> None:
     assert torch.equal(select_by_cluster(features @ turn, 9), kept)
     assert torch.equal(select_by_cluster(torch.cat([features] * 4, dim=-1), 9), kept)  # d is divided by sqrt(D)
     far = noise(1, 1, 16) * 1e4  # float64: a common offset costs no digits that matter
-    assert torch.equal(select_by_cluster(features.float() + far, 9), select_by_cluster((features.float() + far).double(), 9))
+    assert torch.equal(
+        select_by_cluster(features.float() + far, 9), select_by_cluster((features.float() + far).double(), 9)
+    )
 
 
 def test_huge_distances_still_rank() -> None:
@@ -209,7 +232,9 @@ def test_attention_keeps_the_largest_scores_and_of_equal_ones_the_earlier() -> N
 
 def test_motion_keeps_the_frames_that_moved_the_most() -> None:
     place = torch.tensor([0.0, 1, 1, 4, 4.5, 2.5])  # of every joint; steps (1), 1, 0, 3, 0.5, 2
-    pose = torch.stack([place, torch.zeros(6), noise(6)], dim=-1)[None, :, None].expand(1, 6, 17, 3)  # the score moves for nothing
+    pose = torch.stack([place, torch.zeros(6), noise(6)], dim=-1)[None, :, None].expand(
+        1, 6, 17, 3
+    )  # the score moves for nothing
     assert select_by_motion(pose, 2).tolist() == [[3, 5]]
     assert select_by_motion(pose, 3).tolist() == [[0, 3, 5]]  # the first frame counts as the second, and comes earlier
     assert select_by_motion(pose, 2, marked(1, 6, 2)).tolist() == [[2, 3]]
@@ -227,7 +252,9 @@ def test_uniform_is_linear_sampling_with_both_ends(frames: int) -> None:
         kept = select_by_uniform(x, keep)
         assert kept.shape == (2, keep)
         assert (kept.diff(dim=1) > 0).all()
-        ideal = torch.linspace(0, frames - 1, keep, dtype=torch.float64) if keep > 1 else torch.tensor([(frames - 1) // 2])
+        ideal = (
+            torch.linspace(0, frames - 1, keep, dtype=torch.float64) if keep > 1 else torch.tensor([(frames - 1) // 2])
+        )
         assert (kept - ideal).abs().max() <= 0.5 + 1e-9
         if frames % 2 and keep % 2:
             assert (kept == frames // 2).any(dim=1).all()
@@ -248,7 +275,9 @@ def test_uniform_makes_room_for_frames_that_must_stay() -> None:
 
 @pytest.mark.parametrize("select", SELECTORS)
 def test_every_selector(select: str) -> None:
-    """Sorted unique whole numbers, no gradient, protected frames stay, each sequence by itself, the same under autocast."""
+    """Sorted unique whole numbers, no gradient, protected frames stay, each sequence by itself, the same under
+    autocast.
+    """
     seen = noise(4, 27, 5, 2, seed=8)
     seen = {"cluster": seen.flatten(2), "attention": seen[:, :, 0, 0]}.get(select, seen).requires_grad_()
     choose, always = SELECTORS[select], marked(4, 27, 13, 20)
@@ -260,7 +289,9 @@ def test_every_selector(select: str) -> None:
             assert kept.min() >= 0
             assert kept.max() < 27
             assert mask is None or (kept[:, :, None] == torch.tensor([13, 20])).any(dim=1).all()
-            assert torch.equal(torch.cat([choose(one[None], keep, None if mask is None else mask[:1]) for one in seen]), kept)
+            assert torch.equal(
+                torch.cat([choose(one[None], keep, None if mask is None else mask[:1]) for one in seen]), kept
+            )
             with torch.autocast("cpu", dtype=torch.bfloat16):
                 assert torch.equal(choose(seen, keep, mask), kept)
 
@@ -309,7 +340,9 @@ def test_recovering_attention_joint_by_joint(qkv_bias: bool) -> None:
     for b in range(2):
         for joint in range(7):
             kept = tokens[b, :, joint]
-            mixed = naive_attention(attention.linear_q(queries[0]), attention.linear_k(kept), attention.linear_v(kept), heads=4)
+            mixed = naive_attention(
+                attention.linear_q(queries[0]), attention.linear_k(kept), attention.linear_v(kept), heads=4
+            )
             torch.testing.assert_close(recovered[b, :, joint], queries[0] + attention.proj(mixed))
 
 

@@ -16,7 +16,9 @@ from tests.conftest import ROOT
 
 PAGES = {page: page.read_text(encoding="utf-8") for page in sorted([*ROOT.glob("*.md"), *ROOT.glob("[a-z]*/*.md")])}
 TEXT = PAGES[ROOT / "README.md"] + PAGES[ROOT / "model/README.md"]
-LINES = [line for line in TEXT.splitlines() if re.match(r"python main_\w+\.py .*--model ", line) and "--dataset" not in line]
+LINES = [
+    line for line in TEXT.splitlines() if re.match(r"python main_\w+\.py .*--model ", line) and "--dataset" not in line
+]
 PLANS = [line for line in LINES if "--prune" in line or "h2ot" in line]
 COMMANDS = [line for line in LINES if line not in PLANS]
 PARAMETERS = {
@@ -30,7 +32,9 @@ def test_the_ten_commands_of_the_paper_are_there() -> None:
     assert sorted("--test" in command for command in COMMANDS) == [False] * 5 + [True] * 5
 
 
-@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: " ".join(re.findall(r"--test|--model (\S+)", command)) or "command")
+@pytest.mark.parametrize(
+    "command", COMMANDS, ids=lambda command: " ".join(re.findall(r"--test|--model (\S+)", command)) or "command"
+)
 def test_a_command_builds_the_model_that_it_names(command: str) -> None:
     script, *argv = shlex.split(command)[1:]
     assert (ROOT / script).exists()

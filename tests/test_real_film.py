@@ -1,4 +1,6 @@
-"""Views of one person that disagree: triangulation, who is who, alignment, and the table; on synthetic cameras, without any film."""
+"""Views of one person that disagree: triangulation, who is who, alignment, and the table; on synthetic cameras, without
+any film.
+"""
 
 from __future__ import annotations
 
@@ -20,16 +22,18 @@ from benchmark.multiview import (
     triangulate,
 )
 from benchmark.real_film import Films, change, scores
-from common.camera import Camera, project, rotate, world_to_camera
 from common.errors import InputError
-from common.skeleton import body_height
+from common.geometry.camera import Camera, project, rotate, world_to_camera
+from common.geometry.skeleton import body_height
 from tests.rules import motion
 
 SIZE, FPS, FRAMES = (1080, 1920), 50.0, 40
 
 
 def ring(count: int = 4) -> list[Camera]:
-    """Cameras around the origin, world with z up, which look at it from 4 m away and 1 m above, rolled a little, with a lens that bends."""
+    """Cameras around the origin, world with z up, which look at it from 4 m away and 1 m above, rolled a little, with a
+    lens that bends.
+    """
     cameras = []
     for number in range(count):
         angle = 2 * np.pi * number / count + 0.3
@@ -41,7 +45,15 @@ def ring(count: int = 4) -> list[Camera]:
         axes = Rotation.from_euler("z", 10 * number, degrees=True).as_matrix() @ axes
         x, y, z, w = Rotation.from_matrix(axes.T).as_quat()
         cameras.append(
-            Camera(f"cam{number}", SIZE, (1600, 1610), (530, 950), (-0.05, 0.1, 0), orientation=(w, x, y, z), translation=tuple(place))
+            Camera(
+                f"cam{number}",
+                SIZE,
+                (1600, 1610),
+                (530, 950),
+                (-0.05, 0.1, 0),
+                orientation=(w, x, y, z),
+                translation=tuple(place),
+            )
         )
     return cameras
 
@@ -169,8 +181,8 @@ QUALISYS = """<?xml version='1.0'?>
 <calibration><cameras>
 <camera active="1" serial="cam01"><fov_video bottom="1919" left="0" right="1087" top="0"/>
 <transform r11="0" r12="1" r13="0" r21="0" r22="0" r23="1" r31="1" r32="0" r33="0" x="4000" y="0" z="1000"/>
-<intrinsic centerPointU="34560" centerPointV="61440" focalLengthU="102400" focalLengthV="108800" radialDistortion1="-0.04"
-radialDistortion2="0.1" radialDistortion3="0"/></camera>
+<intrinsic centerPointU="34560" centerPointV="61440" focalLengthU="102400" focalLengthV="108800"
+radialDistortion1="-0.04" radialDistortion2="0.1" radialDistortion3="0"/></camera>
 <camera active="0" serial="cam02"/></cameras></calibration>
 """
 

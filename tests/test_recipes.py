@@ -7,8 +7,8 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
-from common.losses import mpjpe_loss, velocity_loss, wild_loss
-from common.recipes import MIXSTE, WILD, cosine, prepare, running_mean, sinusoids
+from common.training.losses import mpjpe_loss, velocity_loss, wild_loss
+from common.training.recipes import MIXSTE, WILD, cosine, prepare, running_mean, sinusoids
 from model import create_model
 from model.layers import DropPath
 from tests.rules import SMALL, motion
@@ -68,7 +68,9 @@ def test_how_a_model_starts(name: str) -> None:
     prepare(further, WILD, fresh=False)
     changed = {key for key, value in fresh.state_dict().items() if not torch.equal(value, model.state_dict()[key])}
     assert all("embed" in key or key == "x_token" for key in changed)
-    assert bool(changed) == (not name.startswith("motionagformer") or "hot" in name or "pos_embed" in model.state_dict())
+    assert bool(changed) == (
+        not name.startswith("motionagformer") or "hot" in name or "pos_embed" in model.state_dict()
+    )
     assert all(torch.equal(value, model.state_dict()[key]) for key, value in further.state_dict().items())
     for copy in (fresh, further):
         assert all(module.p == 0 for module in copy.modules() if isinstance(module, nn.Dropout))

@@ -1,4 +1,6 @@
-"""The reader of pickled object arrays: what data files need comes back equal, everything else is refused and nothing runs."""
+"""The reader of pickled object arrays: what data files need comes back equal, everything else is refused and nothing
+runs.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +20,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from common.data.safe_pickle import load_objects, read_npz_object
 from common.errors import InputError
-from common.safe_pickle import load_objects, read_npz_object
 
 PROTOCOLS = (2, 3, 4, 5)
 
@@ -53,7 +55,10 @@ def objects() -> dict[str, object]:
     views = np.empty(2, dtype=object)
     views[:] = [pose[..., :2], pose[:3, :, :2]]
     return {
-        "nested": {"S1": {"Walking 1": pose.astype(np.float32), "Sitting": pose}, "S9": {"Walking": [pose, pose[:2]], "none": ()}},
+        "nested": {
+            "S1": {"Walking 1": pose.astype(np.float32), "Sitting": pose},
+            "S9": {"Walking": [pose, pose[:2]], "none": ()},
+        },
         "integers": np.arange(-4, 5).reshape(3, 3),
         "bytes": np.arange(256).astype(np.uint8),
         "fortran": np.asfortranarray(pose),
@@ -69,7 +74,11 @@ def objects() -> dict[str, object]:
         "object array": views,
         "object matrix": np.array([["x", 1], [None, 2.5]], dtype=object),
         "numpy scalars": [np.float32(1.5), np.int64(-7), np.bool_(True), np.str_("x"), np.float64(np.pi)],
-        "metadata": {"layout_name": "h36m", "num_joints": np.int64(17), "keypoints_symmetry": [[np.int32(4), 5], [1, 2]]},
+        "metadata": {
+            "layout_name": "h36m",
+            "num_joints": np.int64(17),
+            "keypoints_symmetry": [[np.int32(4), 5], [1, 2]],
+        },
         "plain": [1, -(2**70), 2.5, True, None, "text", "Grüße", b"raw \x00\xff", (1, (2, 3)), {}],
     }
 
@@ -115,7 +124,12 @@ def unframed(data: bytes) -> bytes:
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize("core", ["numpy.core", "numpy._core"])
 def test_both_spellings_of_numpy_s_core(core: str, protocol: int) -> None:
-    value = {"a": np.arange(6.0).reshape(2, 3), "f": np.asfortranarray(np.eye(3)), "n": np.int64(3), "o": np.array([1, "x"], object)}
+    value = {
+        "a": np.arange(6.0).reshape(2, 3),
+        "f": np.asfortranarray(np.eye(3)),
+        "n": np.int64(3),
+        "o": np.array([1, "x"], object),
+    }
     data = unframed(pickle.dumps(value, protocol))
     ours = "numpy._core" if b"numpy._core" in data else "numpy.core"
     data = renamed(data, ours, core)
@@ -149,7 +163,9 @@ _scalar = np.float64(1).__reduce__()[0]
 
 
 def hostile(target: str) -> dict[str, object]:
-    """Pickles, or objects to pickle, that have no business in a data file; the first ones would create the file `target`."""
+    """Pickles, or objects to pickle, that have no business in a data file; the first ones would create the file
+    `target`.
+    """
     python = f"open({target!r}, 'w').write('x')"
     float64, thing = np.dtype("f8"), np.dtype("O")
     structured = np.dtype([("a", "O")])
@@ -268,8 +284,12 @@ def test_a_huge_memo_number_takes_no_memory() -> None:
 
 PRIME = 2**61 - 1  # whole numbers that differ by it have one hash
 COSTLY = {
-    "keys of one hash": b"\x80\x02}(" + b"".join(pickle.dumps(i * PRIME, 2)[2:-1] + b"N" for i in range(1, 60_001)) + b"u.",
-    "keys of one hash, set one by one": b"\x80\x02}" + b"".join(pickle.dumps(i * PRIME, 2)[2:-1] + b"Ns" for i in range(1, 60_001)) + b".",
+    "keys of one hash": b"\x80\x02}("
+    + b"".join(pickle.dumps(i * PRIME, 2)[2:-1] + b"N" for i in range(1, 60_001))
+    + b"u.",
+    "keys of one hash, set one by one": b"\x80\x02}"
+    + b"".join(pickle.dumps(i * PRIME, 2)[2:-1] + b"Ns" for i in range(1, 60_001))
+    + b".",
     "nothing, very often": b"\x80\x02" + b"N" * 5_000_000 + b".",
     "empty lists, very often": b"\x80\x02" + b"]" * 5_000_000 + b".",
     "marks": b"\x80\x02" + b"(" * 5_000_000 + b".",
@@ -295,7 +315,8 @@ def test_get_cannot_be_replaced() -> None:
 
 
 def test_reading_leaves_no_trace_in_the_reader() -> None:
-    # BUILD with a state of two parts sets attributes of what is on the stack: here, a default of the function that makes scalars.
+    # BUILD with a state of two parts sets attributes of what is on the stack: here, a default of the function that
+    # makes scalars.
     scalar = b"\x80\x02c" + _scalar.__module__.encode() + b"\nscalar\n"
     with pytest.raises(ValueError, match=r"."):
         load_objects(scalar + b"N}U\x0c__defaults__U\x08" + bytes(8) + b"\x85s\x86b.")
@@ -319,7 +340,9 @@ def test_a_field_of_an_npz(tmp_path: Path) -> None:
     check_same(read_npz_object(path, "plain"), np.arange(3))
     assert read_npz_object(path, "number") == 2
     assert read_npz_object(path, "text") == "words"
-    with pytest.raises(InputError, match=r"data\.npz: field metadata is missing \(it holds positions, plain, number, text\)"):
+    with pytest.raises(
+        InputError, match=r"data\.npz: field metadata is missing \(it holds positions, plain, number, text\)"
+    ):
         read_npz_object(path, "metadata")
     with pytest.raises(InputError, match=r"nowhere\.npz: no such file"):
         read_npz_object(tmp_path / "nowhere.npz", "positions")

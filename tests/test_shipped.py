@@ -1,4 +1,5 @@
-"""The weights that come with the repository: each has a card, loads as it is, and predicts what it did when it was stored.
+"""The weights that come with the repository: each has a card, loads as it is, and predicts what it did when it was
+stored.
 
 After new weights: `python -m tests.test_shipped` stores the predictions anew.
 """
@@ -10,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from common.checkpoint import DEFAULT, SHIPPED, read_checkpoint, shipped_checkpoint
-from common.lifting import Lifter
-from common.skeleton import H36M
+from common.geometry.skeleton import H36M
+from common.inference.checkpoint import DEFAULT, SHIPPED, read_checkpoint, shipped_checkpoint
+from common.inference.lifting import Lifter
 
 FILES = sorted(SHIPPED.glob("wild_*.pth"))
 GOLDEN = Path(__file__).resolve().parent / "golden" / "predictions" / "shipped.npz"
@@ -29,7 +30,11 @@ def walker(frames: int = 70) -> np.ndarray:
     swing = np.zeros((frames, 17, 2))
     for side, joints in ((1, (2, 3, 12, 13)), (-1, (5, 6, 15, 16))):
         swing[:, joints, 0] = side * np.sin(time) * [0.8, 1.6, -0.8, -1.5]
-    pose = (still + swing) * 30 + [600 + 2 * 1, 330] + np.stack([2 * np.arange(frames), np.zeros(frames)], axis=-1)[:, None]
+    pose = (
+        (still + swing) * 30
+        + [600 + 2 * 1, 330]
+        + np.stack([2 * np.arange(frames), np.zeros(frames)], axis=-1)[:, None]
+    )
     score = 0.9 + 0.1 * np.cos(np.arange(17))[None, :, None] * np.ones((frames, 1, 1))
     return np.concatenate([pose, score], axis=-1)
 

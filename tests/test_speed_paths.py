@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from common import compute
-from common.compute import choose_compute
+from common.inference import compute
+from common.inference.compute import choose_compute
 from model import create_model
 from model.layers import SPACE, TIME, Attention, CrossAttention, Dropout, Gelu, attend
 from tests.rules import SMALL, filled, motion
@@ -17,14 +17,23 @@ Seen = list[tuple[str, torch.dtype, torch.dtype]]
 
 def plain_attention(q: Tensor, k: Tensor, v: Tensor, heads: int, axis: int) -> Tensor:
     """`attend`, as the formula says: softmax(q k^T / sqrt(width)) v for each head, the other axes as batch."""
-    q, k, v = (t.movedim(axis, -2).unflatten(-1, (heads, -1)).transpose(-3, -2) for t in (q, k, v))  # (..., heads, N or M, width)
+    q, k, v = (
+        t.movedim(axis, -2).unflatten(-1, (heads, -1)).transpose(-3, -2) for t in (q, k, v)
+    )  # (..., heads, N or M, width)
     weights = (q @ k.mT / q.shape[-1] ** 0.5).softmax(dim=-1)  # (..., heads, N, M)
     return (weights @ v).transpose(-3, -2).flatten(-2).movedim(-2, axis)  # (..., N, ..., C)
 
 
 @pytest.mark.parametrize(
     ("shape", "axis"),
-    [((2, 5, 3, 8), TIME), ((2, 5, 3, 8), SPACE), ((1, 5, 1, 8), TIME), ((1, 1, 3, 8), SPACE), ((2, 1, 1, 8), TIME), ((3, 5, 8), 1)],
+    [
+        ((2, 5, 3, 8), TIME),
+        ((2, 5, 3, 8), SPACE),
+        ((1, 5, 1, 8), TIME),
+        ((1, 1, 3, 8), SPACE),
+        ((2, 1, 1, 8), TIME),
+        ((3, 5, 8), 1),
+    ],
 )
 @pytest.mark.parametrize("fused", [True, False], ids=["parts of one tensor", "tensors of their own"])
 @pytest.mark.parametrize("heads", [1, 4])
@@ -37,11 +46,15 @@ def test_attention_along_any_axis(shape: tuple[int, ...], axis: int, fused: bool
     assert ours.shape == shape
     torch.testing.assert_close(ours, expected)
     weight = torch.randn_like(expected)
-    for mine, theirs in zip(torch.autograd.grad(ours, leaves, weight), torch.autograd.grad(expected, leaves, weight), strict=True):
+    for mine, theirs in zip(
+        torch.autograd.grad(ours, leaves, weight), torch.autograd.grad(expected, leaves, weight), strict=True
+    ):
         torch.testing.assert_close(mine, theirs)
 
 
-@pytest.mark.parametrize(("axis", "queries", "keys"), [(TIME, (1, 7, 1, 8), (2, 4, 3, 8)), (SPACE, (1, 1, 5, 8), (2, 4, 3, 8))])
+@pytest.mark.parametrize(
+    ("axis", "queries", "keys"), [(TIME, (1, 7, 1, 8), (2, 4, 3, 8)), (SPACE, (1, 1, 5, 8), (2, 4, 3, 8))]
+)
 def test_queries_that_all_share(axis: int, queries: tuple[int, ...], keys: tuple[int, ...]) -> None:
     torch.manual_seed(0)
     q, tokens = (torch.randn(shape, dtype=torch.float64, requires_grad=True) for shape in (queries, keys))
@@ -52,7 +65,9 @@ def test_queries_that_all_share(axis: int, queries: tuple[int, ...], keys: tuple
     ours, expected = cross(q, tokens, tokens, axis), cross.proj(plain_attention(*parts, 2, axis))
     torch.testing.assert_close(ours, expected)
     for mine, theirs in zip(
-        torch.autograd.grad(ours.sin().sum(), (q, tokens)), torch.autograd.grad(expected.sin().sum(), (q, tokens)), strict=True
+        torch.autograd.grad(ours.sin().sum(), (q, tokens)),
+        torch.autograd.grad(expected.sin().sum(), (q, tokens)),
+        strict=True,
     ):
         torch.testing.assert_close(mine, theirs)
 
@@ -133,7 +148,11 @@ def test_norms_and_gelu_stay_float32_under_bf16(name: str) -> None:
 
 def test_gelu_widens_half_precision_only() -> None:
     x = torch.randn(3, 5)
-    for dtype, expected in ((torch.bfloat16, torch.float32), (torch.float32, torch.float32), (torch.float64, torch.float64)):
+    for dtype, expected in (
+        (torch.bfloat16, torch.float32),
+        (torch.float32, torch.float32),
+        (torch.float64, torch.float64),
+    ):
         y = Gelu()(x.to(dtype))
         assert y.dtype == expected
         assert torch.equal(y, nn.functional.gelu(x.to(dtype).to(expected)))
@@ -143,7 +162,8 @@ SENTENCE = "device: this CPU has no bf16 products, running in fp32\n"
 
 
 @pytest.mark.parametrize(("precision", "has", "runs", "says"), [
-    ("bf16", False, "fp32", SENTENCE), ("bf16", True, "bf16", ""), ("fp32", False, "fp32", ""), ("fp16", False, "fp16", ""),
+    ("bf16", False, "fp32", SENTENCE), ("bf16", True, "bf16", ""), ("fp32", False, "fp32", ""),
+    ("fp16", False, "fp16", ""),
 ])  # fmt: skip
 def test_a_cpu_without_bf16_runs_in_float32(
     precision: str, has: bool, runs: str, says: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
@@ -154,7 +174,8 @@ def test_a_cpu_without_bf16_runs_in_float32(
 
 
 @pytest.mark.parametrize(("capabilities", "has"), [
-    ({}, False), ({"avx2": True, "avx512_f": True, "avx512_bf16": False, "amx_bf16": False}, False), ({"avx512_bf16": True}, True),
+    ({}, False), ({"avx2": True, "avx512_f": True, "avx512_bf16": False, "amx_bf16": False}, False),
+    ({"avx512_bf16": True}, True),
     ({"amx_bf16": True}, True), ({"neon": True, "bf16": True}, True), ({"neon": True, "bf16": False}, False),
 ])  # fmt: skip
 def test_which_cpus_have_bf16(capabilities: dict[str, bool], has: bool, monkeypatch: pytest.MonkeyPatch) -> None:

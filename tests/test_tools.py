@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-LOW, END = map(int, re.findall(r"3\.(\d+)", tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["requires-python"]))
+LOW, END = map(
+    int, re.findall(r"3\.(\d+)", tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["requires-python"])
+)
 WORKFLOW = (ROOT / ".github/workflows/tests.yml").read_text()
 
 
@@ -29,7 +31,8 @@ def test_make_takes_only_these_pythons(minor: int, fits: bool, tmp_path: Path) -
     python = tmp_path / "python"
     python.write_text(
         '#!/bin/sh\n[ "$1" = -m ] && echo makes the environment && exit 9\n'
-        f'code="import sys; sys.version_info = (3, {minor}, 0); exec(sys.argv.pop(1))"\nshift\nexec python3 -c "$code" "$@"\n'
+        f'code="import sys; sys.version_info = (3, {minor}, 0); exec(sys.argv.pop(1))"\n'
+        'shift\nexec python3 -c "$code" "$@"\n'
     )
     python.chmod(0o755)
     call = ["make", "-C", str(ROOT), "install", f"PYTHON={python}", f"VENV={tmp_path / 'venv'}"]

@@ -1,4 +1,6 @@
-"""Training runs end to end, tiny: what they write, how they go on, and that a run that was killed ends where an unbroken one does."""
+"""Training runs end to end, tiny: what they write, how they go on, and that a run that was killed ends where an
+unbroken one does.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,7 @@ import numpy as np
 import pytest
 import torch
 
-from common.pose_dataset import PoseDataset
+from common.data.pose_dataset import PoseDataset
 from tests.conftest import ROOT
 
 Main = Callable[..., None]
@@ -32,7 +34,22 @@ def train(main: Main, tiny_root: Path) -> Train:
 
     def call(folder: Path, *flags: object, script: str = "main_mixste.py", sizes: tuple = SIZES) -> Path:
         data = ("--root_path", tiny_root, "--dataset", "tiny", "--stride", 9)
-        main(script, *data, *sizes, "--device", "cpu", "--nepoch", 1, "--lr", 1e-3, "--batch_size", 6, "--checkpoint", folder, *flags)
+        main(
+            script,
+            *data,
+            *sizes,
+            "--device",
+            "cpu",
+            "--nepoch",
+            1,
+            "--lr",
+            1e-3,
+            "--batch_size",
+            6,
+            "--checkpoint",
+            folder,
+            *flags,
+        )
         return folder
 
     return call
@@ -93,12 +110,26 @@ def test_files_of_a_run(unbroken: Path) -> None:
 
 def test_configs_and_log(unbroken: Path) -> None:
     configs = dict(line.split(": ", 1) for line in (unbroken / "configs.txt").read_text().splitlines())
-    wanted = {"model": "mixste.hot_mixste", "frames": "9", "channel": "16", "lr": "0.001", "seed": "1126", "recipe": "mixste", "depth": "8"}
+    wanted = {
+        "model": "mixste.hot_mixste",
+        "frames": "9",
+        "channel": "16",
+        "lr": "0.001",
+        "seed": "1126",
+        "recipe": "mixste",
+        "depth": "8",
+    }
     assert {key: configs.get(key) for key in wanted} == wanted
     lines = (unbroken / "train.log").read_text().splitlines()
     assert len(lines) == 2
     for line, row in zip(lines, last(unbroken)["progress"]["history"], strict=True):
-        for value in (f"epoch {row['epoch']}", f"lr {row['lr']:.8f}", f"{row['loss']:.5f}", f"{row['mpjpe']:.3f}", f"{row['p_mpjpe']:.3f}"):
+        for value in (
+            f"epoch {row['epoch']}",
+            f"lr {row['lr']:.8f}",
+            f"{row['loss']:.5f}",
+            f"{row['mpjpe']:.3f}",
+            f"{row['p_mpjpe']:.3f}",
+        ):
             assert value in line
 
 
@@ -116,9 +147,24 @@ def test_the_loss_falls(unbroken: Path) -> None:
     assert losses[1] < 0.8 * losses[0]
 
 
-def test_the_folder_has_time_and_frames_in_its_name(main: Main, tiny_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_folder_has_time_and_frames_in_its_name(
+    main: Main, tiny_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
-    main("main_mixste.py", "--root_path", tiny_root, "--dataset", "tiny", *SIZES, "--device", "cpu", "--nepoch", 1, "--batch_size", 64)
+    main(
+        "main_mixste.py",
+        "--root_path",
+        tiny_root,
+        "--dataset",
+        "tiny",
+        *SIZES,
+        "--device",
+        "cpu",
+        "--nepoch",
+        1,
+        "--batch_size",
+        64,
+    )
     (folder,) = (tmp_path / "checkpoint").iterdir()
     assert re.fullmatch(r"\d{4}_\d{4}_\d\d_9", folder.name)
     assert (folder / "last.pt").exists()
@@ -156,7 +202,7 @@ def test_going_on_after_an_epoch(unbroken: Path, train: Train, main: Main, tmp_p
 
 KILLED = """
 import os, runpy, sys
-from common.pose_dataset import PoseDataset
+from common.data.pose_dataset import PoseDataset
 import torch
 
 torch.set_num_threads({threads})
@@ -178,12 +224,16 @@ runpy.run_path({script!r}, run_name="__main__")
 
 
 def run_killed(train_flags: list[object], number: int, at: int, cwd: Path) -> subprocess.CompletedProcess:
-    """Train in a process of its own that gets signal `number` while batch `at` is cut, counted from 1 over training and testing."""
+    """Train in a process of its own that gets signal `number` while batch `at` is cut, counted from 1 over training and
+    testing.
+    """
     script = str(ROOT / "main_mixste.py")
     argv = [script, *map(str, train_flags)]
     code = KILLED.format(threads=torch.get_num_threads(), at=at, number=int(number), argv=argv, script=script)
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.run([sys.executable, "-c", code], cwd=cwd, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    return subprocess.run(
+        [sys.executable, "-c", code], cwd=cwd, env=environment, capture_output=True, text=True, timeout=300, check=False
+    )
 
 
 def flags_of(tiny_root: Path, folder: Path) -> list[object]:
@@ -191,7 +241,8 @@ def flags_of(tiny_root: Path, folder: Path) -> list[object]:
     return [*data, "--device", "cpu", "--nepoch", 2, "--lr", 1e-3, "--batch_size", 6, "--checkpoint", folder]
 
 
-# An epoch is three batches of training and one of testing: the 7th is the last but one of the second epoch, the 8th its test.
+# An epoch is three batches of training and one of testing: the 7th is the last but one of the second epoch, the 8th its
+# test.
 
 
 def test_terminated_in_the_middle_of_an_epoch(
@@ -211,7 +262,9 @@ def test_terminated_in_the_middle_of_an_epoch(
     assert len(list(run.iterdir())) == 5
 
 
-def test_interrupted_while_testing(unbroken: Path, train: Train, main: Main, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interrupted_while_testing(
+    unbroken: Path, train: Train, main: Main, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run, real, count = tmp_path / "run", PoseDataset.__getitem__, 0
 
     def get(self: PoseDataset, items: np.ndarray) -> object:
@@ -241,7 +294,9 @@ def test_killed_in_the_middle_of_an_epoch(unbroken: Path, main: Main, tiny_root:
     check_same_end(run, unbroken)
 
 
-def test_a_finished_run_is_shown_again(unbroken: Path, main: Main, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_a_finished_run_is_shown_again(
+    unbroken: Path, main: Main, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
     before = {path.name: path.read_bytes() for path in unbroken.glob("*.pt*")}
     main("main_mixste.py", "--resume", unbroken, "--results", tmp_path / "results.json")
     found, expected = (json.loads((folder / "results.json").read_text()) for folder in (tmp_path, unbroken.parent))
@@ -262,7 +317,9 @@ def test_a_finished_run_is_shown_again(unbroken: Path, main: Main, tmp_path: Pat
     ],
     ids=lambda value: value[0] if isinstance(value, tuple) else "",
 )
-def test_conflicting_flags_are_refused(flags: tuple, message: str, unbroken: Path, main: Main, capsys: pytest.CaptureFixture) -> None:
+def test_conflicting_flags_are_refused(
+    flags: tuple, message: str, unbroken: Path, main: Main, capsys: pytest.CaptureFixture
+) -> None:
     with pytest.raises(SystemExit) as stop:
         main("main_mixste.py", "--resume", unbroken, *flags)
     assert stop.value.code == 2
@@ -276,7 +333,9 @@ def test_a_run_is_not_overwritten(unbroken: Path, train: Train, capsys: pytest.C
     assert f"--resume {unbroken}" in capsys.readouterr().err
 
 
-def test_resumed_runs_are_not_tested_with_other_weights(unbroken: Path, train: Train, main: Main, tmp_path: Path) -> None:
+def test_resumed_runs_are_not_tested_with_other_weights(
+    unbroken: Path, train: Train, main: Main, tmp_path: Path
+) -> None:
     run = train(tmp_path / "run", "--previous_dir", unbroken)
     main("main_mixste.py", "--test", "--previous_dir", unbroken, "--root_path", last(run)["arguments"]["root_path"],
          "--dataset", "tiny", "--stride", 9, "--device", "cpu", "--results", tmp_path / "a.json")  # fmt: skip
@@ -286,7 +345,9 @@ def test_resumed_runs_are_not_tested_with_other_weights(unbroken: Path, train: T
     if (tmp_path / "b.json").exists():
         own = [row["mpjpe"] for row in last(run)["progress"]["history"]]
         found = json.loads((tmp_path / "b.json").read_text())["mpjpe"]
-        assert any(found == pytest.approx(value, abs=1e-3) for value in (expected, *own)), "these are the scores of untrained weights"
+        assert any(found == pytest.approx(value, abs=1e-3) for value in (expected, *own)), (
+            "these are the scores of untrained weights"
+        )
 
 
 # What training does.
@@ -345,8 +406,22 @@ def test_previous_weights_are_where_training_starts(unbroken: Path, train: Train
     assert all(torch.allclose(start[name], end[name], atol=1e-9) for name in start)
 
 
-def test_the_model_and_its_sizes_come_from_the_checkpoint(unbroken: Path, main: Main, tiny_root: Path, tmp_path: Path) -> None:
-    test = ["--test", "--root_path", tiny_root, "--dataset", "tiny", "--stride", 9, "--device", "cpu", "--previous_dir", unbroken]
+def test_the_model_and_its_sizes_come_from_the_checkpoint(
+    unbroken: Path, main: Main, tiny_root: Path, tmp_path: Path
+) -> None:
+    test = [
+        "--test",
+        "--root_path",
+        tiny_root,
+        "--dataset",
+        "tiny",
+        "--stride",
+        9,
+        "--device",
+        "cpu",
+        "--previous_dir",
+        unbroken,
+    ]
     scores = {}
     for name, flags in {"plain": (), "no flip": ("--test_augmentation", "false"), "centre": ("--out_all", 0)}.items():
         main("main_mixste.py", *test, *flags, "--results", tmp_path / "results.json")
@@ -376,7 +451,9 @@ def test_out_all_0_trains_and_scores_the_centre(train: Train, tmp_path: Path) ->
         ("main_mhformer_tpc.py", {"weight_decay": 0, "amsgrad": True}, "mhformer.tpc_mhformer"),
     ],
 )
-def test_every_entry_script_trains_by_its_recipe(script: str, optimizer: dict, model: str, train: Train, tmp_path: Path) -> None:
+def test_every_entry_script_trains_by_its_recipe(
+    script: str, optimizer: dict, model: str, train: Train, tmp_path: Path
+) -> None:
     sizes = ("--frames", 9, "--channel", 16)
     if model != "mhformer.mhformer":
         sizes += ("--token_num", 3, "--layer_index", 1)
@@ -434,7 +511,7 @@ def test_a_plan_is_trained_and_gone_on_with(
 
 
 def test_bf16(train: Train, unbroken: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("common.compute.cpu_has_bf16", lambda: True)
+    monkeypatch.setattr("common.inference.compute.cpu_has_bf16", lambda: True)
     run = train(tmp_path / "run", "--precision", "bf16")
     (row,) = last(run)["progress"]["history"]
     reference = last(unbroken)["progress"]["history"][0]
@@ -444,7 +521,9 @@ def test_bf16(train: Train, unbroken: Path, tmp_path: Path, monkeypatch: pytest.
 
 
 @pytest.mark.parametrize("batch_size", [6, 64], ids=["found by the loss", "found by the test"])
-def test_a_loss_that_is_not_finite_stops_the_run(batch_size: int, train: Train, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_a_loss_that_is_not_finite_stops_the_run(
+    batch_size: int, train: Train, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
     with pytest.raises(SystemExit) as stop:
         train(tmp_path / "run", "--lr", 1e30, "--batch_size", batch_size)
     assert stop.value.code == 2

@@ -1,4 +1,6 @@
-"""Losses, optimizers and metrics: the published training steps, examples worked out by hand, and what holds for any pose."""
+"""Losses, optimizers and metrics: the published training steps, examples worked out by hand, and what holds for any
+pose.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from common.losses import (
+from common.evaluation.metrics import ErrorTable, change_error, change_rows, mpjpe, n_mpjpe, p_mpjpe
+from common.training.losses import (
     JOINT_WEIGHTS,
     joint_weights,
     mixste_loss,
@@ -19,8 +22,7 @@ from common.losses import (
     velocity_loss,
     weighted_mpjpe_loss,
 )
-from common.metrics import ErrorTable, change_error, change_rows, mpjpe, n_mpjpe, p_mpjpe
-from common.recipes import MHFORMER, MIXSTE, next_learning_rate, published_mpjpe
+from common.training.recipes import MHFORMER, MIXSTE, next_learning_rate, published_mpjpe
 from model import create_model
 from model.pruning import gather_frames
 from tests.rules import GOLDEN, filled, motion
@@ -54,7 +56,9 @@ def test_optimizers_and_seeds_as_published() -> None:
     parameters = [torch.nn.Parameter(torch.ones(2, 2)), torch.nn.Parameter(torch.ones(2))]
     adamw, adam = MIXSTE.optimizer(parameters, 4e-4), MHFORMER.optimizer(parameters, 1e-3)
     assert isinstance(adamw, torch.optim.AdamW)
-    assert [(group["lr"], group["weight_decay"], len(group["params"])) for group in adamw.param_groups] == [(4e-4, 0.1, 2)]
+    assert [(group["lr"], group["weight_decay"], len(group["params"])) for group in adamw.param_groups] == [
+        (4e-4, 0.1, 2)
+    ]
     assert isinstance(adam, torch.optim.Adam)
     assert [(group["lr"], group["weight_decay"], group["amsgrad"]) for group in adam.param_groups] == [(1e-3, 0, True)]
     assert (MIXSTE.seed, MHFORMER.seed) == (1126, 1)
@@ -72,11 +76,15 @@ def test_losses_by_hand() -> None:
     prediction, target = straight((3, 4, 0), (3, 4, 0), (3, 4, 12)), straight((0, 0, 0), (0, 0, 0), (3, 4, 0))
     assert mpjpe_loss(prediction, target).item() == pytest.approx((5 + 5 + 12) / 3)
     assert weighted_mpjpe_loss(prediction, target).item() == pytest.approx(mean_weight * (5 + 5 + 12) / 3)
-    assert smoothness_loss(prediction).item() == pytest.approx(mean_weight * (0 + 12**2 / 3) / 2)  # two changes, three axes
+    assert smoothness_loss(prediction).item() == pytest.approx(
+        mean_weight * (0 + 12**2 / 3) / 2
+    )  # two changes, three axes
     assert velocity_loss(prediction, target).item() == pytest.approx((0 + 13) / 2)  # (0, 0, 12) - (3, 4, 0)
     whole = mean_weight * 22 / 3 + 0.5 * mean_weight * 24 + 2 * 6.5
     assert mixste_loss(prediction, target).item() == pytest.approx(whole)
-    assert mixste_loss(target, target).item() == pytest.approx(0.5 * mean_weight * (0 + 25 / 3) / 2)  # smoothness ignores the target
+    assert mixste_loss(target, target).item() == pytest.approx(
+        0.5 * mean_weight * (0 + 25 / 3) / 2
+    )  # smoothness ignores the target
 
 
 @pytest.mark.parametrize("joint", range(17))
@@ -89,7 +97,24 @@ def test_weight_of_each_joint(joint: int) -> None:
 
 
 def test_weights_of_sixteen_joints_leave_the_neck_out() -> None:
-    assert joint_weights(torch.zeros(1, 1, 16, 3)).tolist() == [1, 1, 2.5, 2.5, 1, 2.5, 2.5, 1, 1, 1.5, 1.5, 4, 4, 1.5, 4, 4]
+    assert joint_weights(torch.zeros(1, 1, 16, 3)).tolist() == [
+        1,
+        1,
+        2.5,
+        2.5,
+        1,
+        2.5,
+        2.5,
+        1,
+        1,
+        1.5,
+        1.5,
+        4,
+        4,
+        1.5,
+        4,
+        4,
+    ]
 
 
 def test_a_single_frame_has_no_temporal_terms() -> None:
@@ -139,7 +164,9 @@ def turned(pose: Tensor, seed: int) -> Tensor:
 
 
 def horn(prediction: np.ndarray, target: np.ndarray) -> float:
-    """Mean joint error of one frame after the best similarity transform, by Horn's quaternion: another road to `p_mpjpe`."""
+    """Mean joint error of one frame after the best similarity transform, by Horn's quaternion: another road to
+    `p_mpjpe`.
+    """
     p, t = prediction - prediction.mean(0), target - target.mean(0)
     s = p.T @ t
     skew = np.array([s[1, 2] - s[2, 1], s[2, 0] - s[0, 2], s[0, 1] - s[1, 0]])
@@ -180,8 +207,13 @@ def test_p_mpjpe_forgives_similarity_but_no_reflection(seed: int) -> None:
 def test_p_mpjpe_agrees_with_horn() -> None:
     prediction, target = motion(2, 8, 3, 1).double(), motion(2, 8, 3, 2).double()
     prediction[0] = target[0] * torch.tensor([1.0, 1.0, -1.0]) + 0.02 * prediction[0]  # nearly reflections
-    expected = [[horn(p, t) for p, t in zip(*pair, strict=True)] for pair in zip(prediction.numpy(), target.numpy(), strict=True)]
-    torch.testing.assert_close(p_mpjpe(prediction, target), torch.tensor(expected, dtype=torch.float64), rtol=1e-9, atol=1e-12)
+    expected = [
+        [horn(p, t) for p, t in zip(*pair, strict=True)]
+        for pair in zip(prediction.numpy(), target.numpy(), strict=True)
+    ]
+    torch.testing.assert_close(
+        p_mpjpe(prediction, target), torch.tensor(expected, dtype=torch.float64), rtol=1e-9, atol=1e-12
+    )
 
 
 def test_p_mpjpe_of_flat_poses() -> None:
@@ -202,7 +234,9 @@ def test_n_mpjpe_forgives_scale_only() -> None:
 
 
 def test_aligned_errors_are_bounded_by_the_rms_they_minimise() -> None:
-    """Alignment minimises the squared error, whose root is never below the mean error: those bounds hold for any poses."""
+    """Alignment minimises the squared error, whose root is never below the mean error: those bounds hold for any
+    poses.
+    """
 
     def rms(p: Tensor, t: Tensor) -> Tensor:
         return (p - t).pow(2).sum(-1).mean(-1).sqrt()
@@ -246,10 +280,14 @@ def test_change_error_of_straight_motion() -> None:
     rows = torch.ones(5, dtype=torch.bool)
     assert change_error(prediction, target, change_rows(rows, 1), 1).abs().max() < 1e-6
     faster = target + time * torch.tensor([0.0, 0.3, 0.4])
-    torch.testing.assert_close(change_error(faster, target, change_rows(rows, 1), 1), torch.full((5,), 0.5), atol=1e-6, rtol=0)
+    torch.testing.assert_close(
+        change_error(faster, target, change_rows(rows, 1), 1), torch.full((5,), 0.5), atol=1e-6, rtol=0
+    )
     assert change_error(faster, target, change_rows(rows, 2), 2).abs().max() < 1e-6
     bent = target + time**2 * torch.tensor([0.0, 0.3, 0.4])
-    torch.testing.assert_close(change_error(bent, target, change_rows(rows, 2), 2), torch.full((4,), 1.0), atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        change_error(bent, target, change_rows(rows, 2), 2), torch.full((4,), 1.0), atol=1e-5, rtol=0
+    )
 
 
 def test_changes_do_not_cross_a_gap() -> None:

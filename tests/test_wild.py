@@ -1,5 +1,6 @@
-"""In-the-wild training: its test file is read back or refused in a sentence, and a tiny run goes from motion to a checkpoint that
-says what it reads. What is drawn is tested in test_wild_draw.py."""
+"""In-the-wild training: its test file is read back or refused in a sentence, and a tiny run goes from motion to a
+checkpoint that says what it reads. What is drawn is tested in test_wild_draw.py.
+"""
 
 from __future__ import annotations
 
@@ -14,15 +15,15 @@ import numpy as np
 import pytest
 import torch
 
-from common.checkpoint import read_checkpoint
-from common.datasets import read_sequences
+from common.data.datasets import read_sequences
+from common.data.wild_file import View, read_wild_file, write_wild_file
+from common.data.world_motion import WorldClip, read_world_motion, write_world_motion
 from common.errors import InputError
-from common.normalise import Normaliser
-from common.recipes import WILD
-from common.skeleton import H36M
+from common.geometry.normalise import Normaliser
+from common.geometry.skeleton import H36M
+from common.inference.checkpoint import read_checkpoint
+from common.training.recipes import WILD
 from common.wild import BONES, HEIGHT, WildDataset
-from common.wild_file import View, read_wild_file, write_wild_file
-from common.world_motion import WorldClip, read_world_motion, write_world_motion
 from tests.test_training import check_same_end, identical, last, weights_of
 from tests.test_wild_draw import FPS, TRAIN, bones, errors, walker
 
@@ -50,7 +51,17 @@ def wild_root(main: Main, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of motion_tiny.npz and of the wild_test.npz that is made from it; not to be written to."""
     folder = tmp_path_factory.mktemp("wild")
     motion = write_motion(folder, [*TRAIN, *TEST])
-    main("dataset/prepare_wild.py", "--motion", motion, "--output", folder / "wild_test.npz", "--windows", 5, "--frames", 24)
+    main(
+        "dataset/prepare_wild.py",
+        "--motion",
+        motion,
+        "--output",
+        folder / "wild_test.npz",
+        "--windows",
+        5,
+        "--frames",
+        24,
+    )
     return folder
 
 
@@ -61,7 +72,12 @@ def arrays_of(path: Path) -> Arrays:
 
 def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
-    view = View(rng.random((3, 4, 17, 3)), rng.random((3, 4, 17, 3)), np.array([[640, 480], [1080, 1920], [7, 8]]), np.arange(3) + 1.0)
+    view = View(
+        rng.random((3, 4, 17, 3)),
+        rng.random((3, 4, 17, 3)),
+        np.array([[640, 480], [1080, 1920], [7, 8]]),
+        np.arange(3) + 1.0,
+    )
     path = tmp_path / "wild_test.npz"
     write_wild_file(path, view, ["03_02", "14_07", "03_11"], 30, "made up")
     sequences, source = read_wild_file(path)
@@ -146,8 +162,11 @@ def test_a_spoilt_field_is_one_sentence(name: str, wild_root: Path, tmp_path: Pa
 
 @pytest.mark.parametrize("field", ["pose_2d", "pose_3d", "size", "clips", "fps"])
 def test_a_missing_field_is_one_sentence(field: str, wild_root: Path, tmp_path: Path) -> None:
-    np.savez(tmp_path / "a.npz", **{name: values for name, values in arrays_of(wild_root / "wild_test.npz").items() if name != field})
-    assert f"field {field} is missing; see common/wild_file.py" in refused(tmp_path / "a.npz")
+    np.savez(
+        tmp_path / "a.npz",
+        **{name: values for name, values in arrays_of(wild_root / "wild_test.npz").items() if name != field},
+    )
+    assert f"field {field} is missing; see common/data/wild_file.py" in refused(tmp_path / "a.npz")
 
 
 @pytest.mark.parametrize("content", [None, b"", b"poses\n", "half"], ids=["missing", "empty", "text", "half"])
@@ -179,7 +198,9 @@ def test_the_same_seed_writes_the_same_file(main: Main, wild_root: Path, tmp_pat
     assert not np.array_equal(other["pose_2d"], again["pose_2d"])
 
 
-def test_windows_are_real_motion_of_test_people(main: Main, wild_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_windows_are_real_motion_of_test_people(
+    main: Main, wild_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
     arrays = make(main, wild_root / "motion_tiny.npz", tmp_path / "a.npz", "--windows", 60, "--frames", 31)
     out = capsys.readouterr().out
     assert "left out: 1 of 3 test clips" in out
@@ -187,18 +208,24 @@ def test_windows_are_real_motion_of_test_people(main: Main, wild_root: Path, tmp
     assert "2 test people (03, 09)" in out
     assert str(tmp_path / "a.npz") in out
     assert {name: (values.dtype.kind, values.shape) for name, values in arrays.items()} == {
-        "pose_2d": ("f", (60, 31, 17, 3)), "pose_3d": ("f", (60, 31, 17, 3)), "size": ("i", (60, 2)), "focal": ("f", (60,)),
+        "pose_2d": ("f", (60, 31, 17, 3)), "pose_3d": ("f", (60, 31, 17, 3)), "size": ("i", (60, 2)),
+        "focal": ("f", (60,)),
         "clips": ("U", (60,)), "fps": ("f", ()), "source": ("U", ()),
     }  # fmt: skip
     assert "walkers made by rule" in str(arrays["source"])
     assert "prepare_wild.py, seed 0" in str(arrays["source"])
     assert arrays["fps"] == FPS
     names = arrays["clips"].tolist()
-    assert {name: names.count(name) for name in names} == {"03_01": pytest.approx(32, abs=12), "09_01": pytest.approx(28, abs=12)}
+    assert {name: names.count(name) for name in names} == {
+        "03_01": pytest.approx(32, abs=12),
+        "09_01": pytest.approx(28, abs=12),
+    }
     starts = set()
     for name, pose in zip(names, arrays["pose_3d"], strict=True):
         clip = next(clip for clip in TEST if clip.name == name).pose
-        if name == "03_01":  # the person's own bones: the distances between joints are those of the clip, frame by frame
+        if (
+            name == "03_01"
+        ):  # the person's own bones: the distances between joints are those of the clip, frame by frame
             apart, wanted = (np.linalg.norm(p[:, [3, 6, 13, 16]] - p[:, [16, 13, 6, 3]], axis=-1) for p in (pose, clip))
             misfit = [np.abs(apart - wanted[start : start + 31]).max() for start in range(len(clip) - 30)]
             assert min(misfit) < 1e-4
@@ -249,7 +276,13 @@ def test_windows_of_different_lengths_are_read_back(tmp_path: Path) -> None:
         np.testing.assert_array_equal(sequence.pose_3d, pose + 1)
         assert sequence.action == action
     assert np.isfinite(arrays_of(path)["pose_3d"]).all()
-    for field, value in (("length", [4, 10, 1]), ("length", [4, 0, 1]), ("length", [4, 9]), ("action", [1, 2, 3]), ("action", ["sit"])):
+    for field, value in (
+        ("length", [4, 10, 1]),
+        ("length", [4, 0, 1]),
+        ("length", [4, 9]),
+        ("action", [1, 2, 3]),
+        ("action", ["sit"]),
+    ):
         np.savez(tmp_path / "b.npz", **arrays_of(path) | {field: np.array(value)})
         assert f"field {field}" in refused(tmp_path / "b.npz")
 
@@ -257,12 +290,17 @@ def test_windows_of_different_lengths_are_read_back(tmp_path: Path) -> None:
 def test_no_one_to_train_on_is_taken(main: Main, tmp_path: Path) -> None:
     """Not even where training has the most motion; people who are to be trained on alone are no test set."""
     train = [replace_clip(clip, "train") for clip in (TEST[0], TEST[1])]
-    arrays = make(main, write_motion(tmp_path, [*TRAIN, TEST[2], *train]), tmp_path / "a.npz", "--windows", 20, "--frames", 5)
+    arrays = make(
+        main, write_motion(tmp_path, [*TRAIN, TEST[2], *train]), tmp_path / "a.npz", "--windows", 20, "--frames", 5
+    )
     assert set(arrays["clips"].tolist()) == {"09_02"}
 
 
 def test_clips_are_drawn_in_proportion_to_their_length(main: Main, tmp_path: Path) -> None:
-    clips = [WorldClip("03_01", "03", "test", True, walker(30, 1)), WorldClip("03_02", "03", "test", True, walker(270, 2))]
+    clips = [
+        WorldClip("03_01", "03", "test", True, walker(30, 1)),
+        WorldClip("03_02", "03", "test", True, walker(270, 2)),
+    ]
     arrays = make(main, write_motion(tmp_path, clips), tmp_path / "a.npz", "--windows", 200, "--frames", 2)
     assert arrays["clips"].tolist().count("03_01") == pytest.approx(20, abs=10)
 
@@ -285,7 +323,12 @@ BAD_FLAGS = {
 
 @pytest.mark.parametrize("name", BAD_FLAGS)
 def test_bad_input_of_prepare_wild(
-    name: str, main: Main, wild_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+    name: str,
+    main: Main,
+    wild_root: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for file in wild_root.iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
@@ -418,7 +461,9 @@ def check_goes_on(run: Path, unbroken: Path, main: Main) -> None:
     assert identical(last(run)["mean"], last(unbroken)["mean"])
 
 
-def test_going_on_after_a_signal(unbroken: Path, train: Train, main: Main, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_going_on_after_a_signal(
+    unbroken: Path, train: Train, main: Main, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     breaking(monkeypatch, BATCHES + 2, lambda: os.kill(os.getpid(), signal.SIGTERM))
     with pytest.raises(SystemExit) as stop:
         train(tmp_path / "run")
@@ -426,7 +471,9 @@ def test_going_on_after_a_signal(unbroken: Path, train: Train, main: Main, tmp_p
     check_goes_on(tmp_path / "run", unbroken, main)
 
 
-def test_going_on_after_a_power_cut(unbroken: Path, train: Train, main: Main, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_going_on_after_a_power_cut(
+    unbroken: Path, train: Train, main: Main, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def die() -> None:
         raise Killed
 
@@ -438,13 +485,19 @@ def test_going_on_after_a_power_cut(unbroken: Path, train: Train, main: Main, tm
 
 @pytest.mark.parametrize("script", ["main_mhformer.py", "main_mixste_tpc.py"])
 def test_other_models_train_by_the_recipe(script: str, main: Main, wild_root: Path, tmp_path: Path) -> None:
-    sizes = ("--frames", 9, "--channel", 16, "--d_hid", 24) + (("--token_num", 3, "--layer_index", 1) if "tpc" in script else ())
-    main(script, "--root_path", wild_root, *FLAGS[len(SIZES) :], *sizes, "--nepoch", 1, "--checkpoint", tmp_path / "run")
+    sizes = ("--frames", 9, "--channel", 16, "--d_hid", 24) + (
+        ("--token_num", 3, "--layer_index", 1) if "tpc" in script else ()
+    )
+    main(
+        script, "--root_path", wild_root, *FLAGS[len(SIZES) :], *sizes, "--nepoch", 1, "--checkpoint", tmp_path / "run"
+    )
     content = last(tmp_path / "run")
     assert content["normaliser"]["kind"] == "box"
     assert np.isfinite(content["progress"]["history"][0]["loss"])
     assert content["optimizer"]["param_groups"][0]["weight_decay"] == 0.05
-    stays = {name: value for name, value in content["model"].items() if "running" in name}  # batch norms do not look at the batch
+    stays = {
+        name: value for name, value in content["model"].items() if "running" in name
+    }  # batch norms do not look at the batch
     assert bool(stays) == (script == "main_mhformer.py")
     assert all((value == (1 if name.endswith("var") else 0)).all() for name, value in stays.items())
 
@@ -469,10 +522,16 @@ def test_the_length_of_a_run_is_fixed_since_its_learning_rates_hang_on_it(
 
 
 REFUSED = {
-    "the test set to train on": (("--recipe", "published", "--dataset", "wild"), ["--dataset wild is a test set", "--recipe wild"]),
+    "the test set to train on": (
+        ("--recipe", "published", "--dataset", "wild"),
+        ["--dataset wild is a test set", "--recipe wild"],
+    ),
     "no such motion": (("--motion", "nosuch"), ["motion_nosuch.npz", "no such file"]),
     "motion of test people": (("--motion", "mixed"), ["motion_mixed.npz", "subject 09", "test set"]),
-    "motion that is kept for testing": (("--motion", "kept"), ["motion_kept.npz", "clip dm_crawl", "kept for testing", "HELD_OUT"]),
+    "motion that is kept for testing": (
+        ("--motion", "kept"),
+        ["motion_kept.npz", "clip dm_crawl", "kept for testing", "HELD_OUT"],
+    ),
     "parts of no such name": (("--without", "slow,arms"), ["--without", "'arms'", "limbs"]),
     "no test set": (("--root_path", "."), ["wild_test.npz", "no such file", "prepare_wild.py"]),
     "other 2D": (("--keypoints", "gt"), ["--keypoints", "'gt'"]),
@@ -483,7 +542,12 @@ REFUSED = {
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_refused(
-    name: str, wild_root: Path, tmp_path: Path, main: Main, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+    name: str,
+    wild_root: Path,
+    tmp_path: Path,
+    main: Main,
+    capsys: pytest.CaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for file in wild_root.iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
@@ -492,7 +556,9 @@ def test_refused(
     (tmp_path / "empty").mkdir()
     monkeypatch.chdir(tmp_path / "empty")
     flags, named = REFUSED[name]
-    error = sentence(main, capsys, "--root_path", tmp_path, *FLAGS, "--nepoch", 1, "--checkpoint", tmp_path / "run", *flags)
+    error = sentence(
+        main, capsys, "--root_path", tmp_path, *FLAGS, "--nepoch", 1, "--checkpoint", tmp_path / "run", *flags
+    )
     for words in named:
         assert words in error
     assert not list((tmp_path).glob("run/*.p*"))

@@ -11,19 +11,18 @@ import pytest
 import torch
 from torch import Tensor
 
-from common import detector_noise
-from common.draw import Draw
+from common.data.world_motion import WorldClip
 from common.errors import InputError
-from common.lifting import resample_2d
-from common.normalise import box_of as numpy_box
-from common.recipes import WILD
-from common.skeleton import H36M, body_height
-from common.wild import BONES, HEIGHT, PARTS, WILD_TEST, MotionBank, Wild, WildDataset
+from common.geometry.normalise import box_of as numpy_box
+from common.geometry.skeleton import H36M, body_height
+from common.inference.lifting import resample_2d
+from common.training.recipes import WILD
+from common.wild import BONES, HEIGHT, PARTS, WILD_TEST, MotionBank, Wild, WildDataset, detector_noise
 from common.wild import body as bodies
 from common.wild.box import box_of, normalise
 from common.wild.camera import NEAREST, SIZES, shoot
 from common.wild.detector import film_weights, observe, resample
-from common.world_motion import WorldClip
+from common.wild.draw import Draw
 from dataset import prepare_toy
 from tests.synthetic import REST
 from tests.test_training import identical
@@ -31,7 +30,9 @@ from tests.test_training import identical
 FPS = prepare_toy.FPS
 MIRRORED = list(H36M.mirrored)
 PARENTS = list(H36M.parents)
-STANDING = REST[:, [0, 2, 1]].astype(np.float32) * np.array([1, 1, -1], np.float32)  # (17, 3), world, y up, chest over hip
+STANDING = REST[:, [0, 2, 1]].astype(np.float32) * np.array(
+    [1, 1, -1], np.float32
+)  # (17, 3), world, y up, chest over hip
 LOWER, UPPER = [1, 2, 4, 5], [11, 12, 14, 15]
 
 
@@ -64,7 +65,9 @@ def bones(pose: np.ndarray | Tensor) -> np.ndarray:
 
 
 def forward(pose: np.ndarray | Tensor) -> np.ndarray:
-    """How far the nose of poses (..., 17, 3) is before the body, to the front of one whose left is left; negative if mirrored."""
+    """How far the nose of poses (..., 17, 3) is before the body, to the front of one whose left is left; negative if
+    mirrored.
+    """
     pose = np.asarray(pose)
     ahead = np.cross(pose[..., 4, :] - pose[..., 1, :], pose[..., 8, :] - pose[..., 0, :])
     return (ahead * (pose[..., 9, :] - pose[..., 8, :])).sum(axis=-1)
@@ -83,7 +86,13 @@ def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_key_gives_the_same_numbers_again() -> None:
     def drawn(*key: int) -> list[Tensor]:
         draw = Draw(key)
-        return [draw.uniform(2, 3, 50), draw.normal(50), draw.integer(9, 50), draw.pick((0.2, 0.8), 50), draw.rotation(5)]
+        return [
+            draw.uniform(2, 3, 50),
+            draw.normal(50),
+            draw.integer(9, 50),
+            draw.pick((0.2, 0.8), 50),
+            draw.rotation(5),
+        ]
 
     assert identical(drawn(1, 2), drawn(1, 2))
     for other in ((1, 3), (2, 1), (1, 2, 0), (0, 1, 2)):
@@ -215,10 +224,14 @@ def test_on_the_way_between_two_poses() -> None:
     found = bodies.on_the_way(one, two, 25.0, Draw([0]))
     np.testing.assert_allclose(bones(found), bones(one), atol=1e-4)
     np.testing.assert_array_equal(found[:, :, 0], one[:, :, 0])
-    thigh = (found[..., 2, :] - found[..., 1, :])[..., 1] / torch.from_numpy(bones(found)[..., 1])  # -1: upright, 0: as of one who sits
+    thigh = (found[..., 2, :] - found[..., 1, :])[..., 1] / torch.from_numpy(
+        bones(found)[..., 1]
+    )  # -1: upright, 0: as of one who sits
     assert thigh.min() < -0.9
     assert thigh.max() > -0.4
-    own = bodies.on_the_way(one, turned(one, ABOUT_VERTICAL), 25.0, Draw([0]))  # from a pose to itself, whatever it faces
+    own = bodies.on_the_way(
+        one, turned(one, ABOUT_VERTICAL), 25.0, Draw([0])
+    )  # from a pose to itself, whatever it faces
     np.testing.assert_allclose(own, one, atol=0.02)
     still = one[:, :1].expand(-1, 60, -1, -1)
     speed = bodies.on_the_way(still, two[:, :1].expand(-1, 60, -1, -1), 25.0, Draw([1])).diff(dim=1).norm(dim=-1) * 25
@@ -339,7 +352,9 @@ def test_bodies_vary_as_asked_for() -> None:
 def test_people_of_any_size_and_build() -> None:
     still = replace(WILD_TEST, bone_spread=(0.0, 0.0))
     ratio = people(replace(still, sizes=1.0)) / BONES[1:]
-    np.testing.assert_allclose(ratio, np.broadcast_to(ratio[:, :1], ratio.shape), rtol=1e-4)  # children are small adults here
+    np.testing.assert_allclose(
+        ratio, np.broadcast_to(ratio[:, :1], ratio.shape), rtol=1e-4
+    )  # children are small adults here
     tall = ratio[:, 0] * bodies.ADULT
     assert (tall.min(), tall.max()) == (pytest.approx(1.2, abs=0.01), pytest.approx(2.1, abs=0.01))
     ratio = people(replace(still, build_spread=0.05)) / BONES[1:]
@@ -404,7 +419,9 @@ def test_cameras() -> None:
     assert roll.std() == pytest.approx(AS_TRAINED.roll, rel=0.1)
     assert roll.abs().max() < 3 * AS_TRAINED.roll + 0.01
     across = pose[:, 0, 4] - pose[:, 0, 1]
-    assert np.histogram(torch.atan2(across[:, 2], across[:, 0]), bins=8, range=(-np.pi, np.pi))[0].min() > 50  # from all around
+    assert (
+        np.histogram(torch.atan2(across[:, 2], across[:, 0]), bins=8, range=(-np.pi, np.pi))[0].min() > 50
+    )  # from all around
     field = torch.rad2deg(2 * torch.arctan(size.amax(dim=1) / 2 / focal))
     assert field.min() > AS_TRAINED.field_of_view[0] - 1e-4
     assert field.max() < AS_TRAINED.field_of_view[1] + 1e-4
@@ -448,7 +465,9 @@ def test_people_are_in_front_of_the_camera_and_in_the_picture(step: float) -> No
 def standing(count: int, frames: int, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
     """People who stand still, 3 to 12 m away, camera space (B, F, 17, 3), with sizes (B, 2) and focal lengths (B,)."""
     pose = STANDING * np.array([1, -1, -1], np.float32) - np.array([0, -1, 0], np.float32)
-    distance = np.random.default_rng(seed).uniform(3, 12, (count, 1, 1, 1)).astype(np.float32) * np.array([0, 0, 1], np.float32)
+    distance = np.random.default_rng(seed).uniform(3, 12, (count, 1, 1, 1)).astype(np.float32) * np.array(
+        [0, 0, 1], np.float32
+    )
     pose = torch.from_numpy(np.repeat(pose + distance, frames, axis=1))
     return pose, torch.tensor([1280.0, 720.0]).expand(count, 2), torch.full((count,), 1200.0)
 
@@ -514,7 +533,8 @@ def test_scores_fall_with_the_error_and_some_joints_are_far_off(monkeypatch: pyt
 def test_in_long_clips_errors_are_as_frequent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(detector_noise, "SWAP_RATE", 0.0)
     short, long = (
-        (detector_noise.outliers((count, frames, 17), FPS, Draw([0])) != 0).float().mean() for count, frames in ((3000, 45), (9, 15000))
+        (detector_noise.outliers((count, frames, 17), FPS, Draw([0])) != 0).float().mean()
+        for count, frames in ((3000, 45), (9, 15000))
     )
     assert float(long) == pytest.approx(float(short), rel=0.15)
 
@@ -549,7 +569,12 @@ def test_sides_are_swapped_for_long_with_low_and_with_high_scores() -> None:
     legs, arms = (tuple(sorted(group)) for group in detector_noise.SWAP_GROUPS)
     assert {legs, arms, (*legs, *arms)} <= kinds <= {(), legs, arms, (*legs, *arms)}
     assert np.median(swapped.any(axis=-1).sum(axis=1)) > 0.5 * FPS
-    low = np.array([score[where].mean() if where.any() else np.nan for score, where in zip(seen[..., 2].numpy(), swapped, strict=True)])
+    low = np.array(
+        [
+            score[where].mean() if where.any() else np.nan
+            for score, where in zip(seen[..., 2].numpy(), swapped, strict=True)
+        ]
+    )
     low = low[~np.isnan(low)]
     assert 0.3 < (low > 0.9).mean() < 0.7
     assert (low < 0.5).mean() > 0.2
@@ -640,7 +665,9 @@ def test_the_edge_of_the_picture_cuts_one_side() -> None:
         cut = [name for name, along in sides.items() if along[beyond].min() >= along[~beyond].max() - 0.01]
         assert cut
         edges.append(cut[0])
-        np.testing.assert_allclose(window[:, ~beyond, :2], np.broadcast_to(pixels[~beyond], (20, (~beyond).sum(), 2)), atol=0.05)
+        np.testing.assert_allclose(
+            window[:, ~beyond, :2], np.broadcast_to(pixels[~beyond], (20, (~beyond).sum(), 2)), atol=0.05
+        )
     assert edges.count("bottom") > 150
     assert set(edges) == {"bottom", "top", "left", "right"}
     assert 0.2 < (seen[..., 2] == 0).any(dim=1).any(dim=1).float().mean() < 0.6  # the others are guessed
@@ -670,7 +697,9 @@ def test_frozen_joints_followed_people_and_other_definitions() -> None:
     assert (observe(*view, FPS, replace(WILD_TEST, unscored=1.0), Draw([0]))[..., 2] == 1).all()
 
     offset = errors(observe(*view, FPS, replace(EXACT, definitions=1.0), Draw([0])), view)
-    np.testing.assert_allclose(offset, np.broadcast_to(offset[:, :1], offset.shape), atol=1e-4)  # of those who stand still
+    np.testing.assert_allclose(
+        offset, np.broadcast_to(offset[:, :1], offset.shape), atol=1e-4
+    )  # of those who stand still
     far = np.linalg.norm(offset, axis=-1).max(axis=(0, 1))
     same = np.isin(np.arange(17), [2, 3, 5, 6, 12, 13, 15, 16])  # knees, ankles, elbows, wrists
     assert far[same].max() < 1e-4
@@ -756,12 +785,19 @@ def test_an_epoch_sees_all_motion_by_its_weight() -> None:
     assert len(dataset(stride=1000)) == 1
 
 
-@pytest.mark.parametrize("items", [5, np.array([5]), np.arange(38), np.array([37, 37, 0])], ids=["int", "one", "all", "repeated"])
+@pytest.mark.parametrize(
+    "items", [5, np.array([5]), np.arange(38), np.array([37, 37, 0])], ids=["int", "one", "all", "repeated"]
+)
 def test_batches_of_any_items(items: np.ndarray | int) -> None:
     batch, count = dataset()[items], np.size(items)
     assert batch.pose_2d.shape == (count, 27, 17, 3)
     assert batch.pose_3d.shape == (count, 27, 17, 3)
-    assert (batch.sequence.shape, batch.start.shape, batch.focal.shape, batch.up.shape) == ((count,), (count,), (count,), (count, 3))
+    assert (batch.sequence.shape, batch.start.shape, batch.focal.shape, batch.up.shape) == (
+        (count,),
+        (count,),
+        (count,),
+        (count, 3),
+    )
     assert batch.pose_2d.dtype == batch.pose_3d.dtype == torch.float32
     assert batch.pose_2d.isfinite().all()
     assert batch.pose_3d.isfinite().all()
@@ -777,7 +813,10 @@ def test_each_part_can_be_left_out(part: str) -> None:
     heavy = [replace(clip, weight=weight) for clip, weight in zip(TRAIN, (1, 1, 9), strict=True)]
     chances = {name for fields in PARTS.values() for name in fields if isinstance(getattr(AS_TRAINED, name), float)}
     often = replace(AS_TRAINED, **dict.fromkeys(chances, 1.0) | {"cut": 1.0, "build_spread": 0.05, "slow": 0.3})
-    whole, less = (WildDataset(heavy, FPS, WILD.normaliser, 9, 6, 1, what)[np.arange(30)] for what in (often, often.without([part])))
+    whole, less = (
+        WildDataset(heavy, FPS, WILD.normaliser, 9, 6, 1, what)[np.arange(30)]
+        for what in (often, often.without([part]))
+    )
     assert not torch.equal(whole.pose_2d, less.pose_2d)
     assert less.pose_2d.isfinite().all()
 
@@ -791,13 +830,19 @@ def test_parts_of_unknown_names() -> None:
 def test_the_box_is_the_normaliser_s() -> None:
     seen = dataset(replace(AS_TRAINED, missing=1.0))
     draw = Draw([0])
-    shot = shoot(bodies.draw_motion(seen.bank, torch.arange(60) % 3, torch.full((60,), 9.0), 27, 25.0, AS_TRAINED, draw), AS_TRAINED, draw)
+    shot = shoot(
+        bodies.draw_motion(seen.bank, torch.arange(60) % 3, torch.full((60,), 9.0), 27, 25.0, AS_TRAINED, draw),
+        AS_TRAINED,
+        draw,
+    )
     pixels = observe(shot.pose, shot.size, shot.focal, 25.0, replace(AS_TRAINED, missing=1.0), draw)
     pixels[3, :, :, 2] = 0  # nobody
     pixels[4, 5:, :, 2] = 0
     pixels[5, 4:, :, 2] = 0  # an even number of frames
     found, turn = normalise(pixels, shot.size, shot.focal)
-    for number, (window, size, focal) in enumerate(zip(pixels.numpy(), shot.size.numpy(), shot.focal.numpy(), strict=True)):
+    for number, (window, size, focal) in enumerate(
+        zip(pixels.numpy(), shot.size.numpy(), shot.focal.numpy(), strict=True)
+    ):
         np.testing.assert_allclose(found[number], WILD.normaliser.apply(window, tuple(size)), atol=1e-4)
         np.testing.assert_allclose(turn[number], WILD.normaliser.turn(window, size, focal / size.max()), atol=1e-5)
         for one, other in zip(box_of(pixels[number : number + 1, ..., :2]), numpy_box(window[..., :2]), strict=True):
@@ -820,7 +865,9 @@ def test_targets_are_bodies_of_one_height() -> None:
 
 @pytest.mark.usefixtures("quiet")
 def test_targets_have_the_axes_that_the_input_shows(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Seen from afar, the input is the target without its depth, up to scale; in the camera's axes it is so only in the middle."""
+    """Seen from afar, the input is the target without its depth, up to scale; in the camera's axes it is so only in the
+    middle.
+    """
     data, items = dataset(replace(EXACT, distance=(9.0, 12.0), field_of_view=(70.0, 90.0))), np.arange(38)
 
     def misfit() -> float:

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from common.data.world_motion import WorldClip, read_world_motion, split_of, write_world_motion
 from common.errors import InputError
-from common.world_motion import WorldClip, read_world_motion, split_of, write_world_motion
 
 SOURCE = "made up for the tests"
 Arrays = dict[str, np.ndarray]
@@ -33,7 +33,12 @@ def write(folder: Path) -> Path:
 
 def assert_same(found: list[WorldClip], expected: list[WorldClip]) -> None:
     for one, other in zip(found, expected, strict=True):
-        assert (one.name, one.subject, one.split, one.own_bones) == (other.name, other.subject, other.split, other.own_bones)
+        assert (one.name, one.subject, one.split, one.own_bones) == (
+            other.name,
+            other.subject,
+            other.split,
+            other.own_bones,
+        )
         assert (one.content, one.weight) == (other.content, other.weight)
         assert one.pose.dtype == np.float32
         np.testing.assert_array_equal(one.pose, other.pose)
@@ -48,7 +53,8 @@ def test_what_is_written_is_read_back(split: str, tmp_path: Path) -> None:
     assert isinstance(found[0].own_bones, bool)
     with np.load(path, allow_pickle=False) as archive:  # plain arrays, all of them
         assert {name: archive[name].shape for name in archive.files} == {
-            "format": (), "source": (), "fps": (), "name": (3,), "subject": (3,), "split": (3,), "own_bones": (3,), "length": (3,),
+            "format": (), "source": (), "fps": (), "name": (3,), "subject": (3,), "split": (3,), "own_bones": (3,),
+            "length": (3,),
             "content": (3,), "weight": (3,), "pose": (96, 17, 3),
         }  # fmt: skip
 

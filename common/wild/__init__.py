@@ -1,4 +1,6 @@
-"""In-the-wild training: cut motion, change the body, put a camera before it, see it as a detector does, make batches of it."""
+"""In-the-wild training: cut motion, change the body, put a camera before it, see it as a detector does, make batches of
+it.
+"""
 
 from common.wild.body import BONES, HEIGHT
 from common.wild.dataset import WildBatch, WildDataset

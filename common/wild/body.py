@@ -10,8 +10,8 @@ import math
 import torch
 from torch import Tensor
 
-from common.draw import Draw
-from common.skeleton import H36M
+from common.geometry.skeleton import H36M
+from common.wild.draw import Draw
 from common.wild.motion import MotionBank
 from common.wild.options import Wild
 
@@ -20,7 +20,25 @@ HEIGHT = 1.64
 ADULT = 1.72
 
 # Mean lengths of the bones of adults on these joints, metres, by joint (the bone that ends there).
-BONES = (0, 0.128, 0.445, 0.440, 0.128, 0.445, 0.440, 0.240, 0.253, 0.120, 0.115, 0.155, 0.283, 0.250, 0.155, 0.283, 0.250)
+BONES = (
+    0,
+    0.128,
+    0.445,
+    0.440,
+    0.128,
+    0.445,
+    0.440,
+    0.240,
+    0.253,
+    0.120,
+    0.115,
+    0.155,
+    0.283,
+    0.250,
+    0.155,
+    0.283,
+    0.250,
+)
 PARENTS = torch.tensor(H36M.parents)
 LEGS, ARMS = ((1, 2, 3), (4, 5, 6)), ((14, 15, 16), (11, 12, 13))  # right, left
 LIMBS = LEGS + ARMS
@@ -73,9 +91,12 @@ def axes_of(pose: Tensor, which: tuple[int, int, int, int]) -> Tensor:
     return torch.stack([across, torch.linalg.cross(ahead, across), ahead], dim=-1)
 
 
-def draw_motion(bank: MotionBank, clip: Tensor, centre: Tensor, frames: int, fps: float, wild: Wild, draw: Draw) -> Tensor:
-    """Windows (B, F, 17, 3) at `fps` around frame `centre` (B,) of clips (B,): other speeds, bodies recombined, limbs bent, bones
-    redrawn, mirrored. The root goes where the clip has it."""
+def draw_motion(
+    bank: MotionBank, clip: Tensor, centre: Tensor, frames: int, fps: float, wild: Wild, draw: Draw
+) -> Tensor:
+    """Windows (B, F, 17, 3) at `fps` around frame `centre` (B,) of clips (B,): other speeds, bodies recombined, limbs
+    bent, bones redrawn, mirrored. The root goes where the clip has it.
+    """
     count = len(clip)
     slow = draw.chance(wild.slow, count)
 
@@ -105,7 +126,9 @@ def draw_motion(bank: MotionBank, clip: Tensor, centre: Tensor, frames: int, fps
 
 
 def heading(pose: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
-    """Cosine and sine (B, F, 1) of the turn about the vertical after which the hips of `other` face as those of `pose`."""
+    """Cosine and sine (B, F, 1) of the turn about the vertical after which the hips of `other` face as those of
+    `pose`.
+    """
     ax, az, bx, bz = (p[:, :, 1, axis] - p[:, :, 4, axis] for p in (pose, other) for axis in (0, 2))
     cos, sin = ax * bx + az * bz, az * bx - ax * bz
     size = torch.hypot(cos, sin).clamp(min=1e-9)
@@ -119,15 +142,19 @@ def turn_upright(points: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 
 
 def recombine(lower: Tensor, upper: Tensor) -> Tensor:
-    """The hips and legs of one motion with the upper body of another, which is turned about the vertical so that its hips face the
-    same way in every frame."""
+    """The hips and legs of one motion with the upper body of another, which is turned about the vertical so that its
+    hips face the same way in every frame.
+    """
     body = turn_upright(upper[:, :, 7:] - upper[:, :, :1], *heading(lower, upper))  # (B, F, 10, 3)
     return torch.cat([lower[:, :, :7], lower[:, :, :1] + body], dim=2)
 
 
 def transplant(pose: Tensor, donor: Tensor, draw: Draw) -> Tensor:
     """Both arms, one arm or both legs of another motion, as they stand to its chest or pelvis."""
-    pose, which = pose.clone(), draw.pick((0.35, 0.15, 0.15, 0.35), len(pose))  # both arms, right arm, left arm, both legs
+    pose, which = (
+        pose.clone(),
+        draw.pick((0.35, 0.15, 0.15, 0.35), len(pose)),
+    )  # both arms, right arm, left arm, both legs
     for limbs, part, chosen in ((ARMS, CHEST, ((0, 1), (0, 2))), (LEGS, PELVIS, ((3,), (3,)))):
         turn = axes_of(pose, part) @ axes_of(donor, part).mT  # (B, F, 3, 3)
         for (root, *moved), kinds in zip(limbs, chosen, strict=True):
@@ -138,7 +165,9 @@ def transplant(pose: Tensor, donor: Tensor, draw: Draw) -> Tensor:
 
 
 def on_the_way(pose: Tensor, other: Tensor, fps: float, draw: Draw) -> Tensor:
-    """From the one motion's pose to the other's, or some part of the way, or nothing: bones turn there along great circles."""
+    """From the one motion's pose to the other's, or some part of the way, or nothing: bones turn there along great
+    circles.
+    """
     count, frames = pose.shape[:2]
     share = draw.uniform(0, 1, 2, count, 1)  # where it begins and ends
     seconds, begin = draw.uniform(0.6, 4.0, count, 1), draw.uniform(-1, 1, count, 1)
@@ -160,7 +189,8 @@ def on_the_way(pose: Tensor, other: Tensor, fps: float, draw: Draw) -> Tensor:
 
 
 def fronts(bones: Tensor) -> Tensor:
-    """The side of each bone above HINGES on which the joint does not fold (B, F, 4, 3): the front of thighs, the back of upper arms.
+    """The side of each bone above HINGES on which the joint does not fold (B, F, 4, 3): the front of thighs, the back
+    of upper arms.
 
     It gets shorter, down to 0, the less one can tell.
     """
@@ -170,7 +200,9 @@ def fronts(bones: Tensor) -> Tensor:
     knees = torch.linalg.cross(-pelvis[:, :, None, :, 0].expand_as(thighs), thighs)  # left x (- thigh)
     back = -chest[:, :, None, :, 2].expand_as(arms)
     back = back - (back * arms).sum(-1, keepdim=True) * arms
-    raised = (arms * chest[:, :, None, :, 1]).sum(-1, keepdim=True).clamp(min=0)  # a raised arm's hand goes behind the head
+    raised = (
+        (arms * chest[:, :, None, :, 1]).sum(-1, keepdim=True).clamp(min=0)
+    )  # a raised arm's hand goes behind the head
     return torch.cat([knees, back * (1 - raised)], dim=2)
 
 
@@ -189,7 +221,9 @@ def keep_hinges(bones: Tensor) -> Tensor:
 
 
 def waves(degrees: Tensor, fps: float, frames: int, draw: Draw) -> Tensor:
-    """Slow angles around 0, radians (B, F, n): one that stays and one that swings, each of standard deviation `degrees` (B, n)."""
+    """Slow angles around 0, radians (B, F, n): one that stays and one that swings, each of standard deviation `degrees`
+    (B, n).
+    """
     count, n = degrees.shape
     still, swing = torch.deg2rad(degrees) * draw.normal(2, count, n)
     time = torch.arange(frames, device=degrees.device)[None, :, None] / fps
@@ -201,7 +235,9 @@ def rotations(axis: Tensor, angle: Tensor) -> Tensor:
     """Rotations (B, F, n, 3, 3) about unit axes (B, n, 3) by angles (B, F, n), radians (Rodrigues)."""
     x, y, z = axis.unbind(-1)
     zero = torch.zeros_like(x)
-    cross = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], dim=-1).view(*x.shape, 3, 3)[:, None]  # (B, 1, n, 3, 3)
+    cross = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], dim=-1).view(*x.shape, 3, 3)[
+        :, None
+    ]  # (B, 1, n, 3, 3)
     sin, cos = angle.sin()[..., None, None], angle.cos()[..., None, None]
     return torch.eye(3, device=axis.device) + sin * cross + (1 - cos) * (cross @ cross)
 
@@ -214,7 +250,9 @@ def bend(pose: Tensor, fps: float, draw: Draw) -> Tensor:
     count, frames = pose.shape[:2]
     bones = bones_of(pose)
     joints = [*TRUNK, *BALLS]
-    degrees = torch.tensor([*(spread for _, spread in TRUNK.values()), *BALLS.values()], device=pose.device).expand(count, -1)
+    degrees = torch.tensor([*(spread for _, spread in TRUNK.values()), *BALLS.values()], device=pose.device).expand(
+        count, -1
+    )
     turn = rotations(draw.direction(count, len(joints)), waves(degrees, fps, frames, draw))  # (B, F, 6, 3, 3)
     parts = {PELVIS: axes_of(pose, PELVIS), CHEST: axes_of(pose, CHEST)}
     for number, joint in enumerate(joints):
@@ -226,7 +264,10 @@ def bend(pose: Tensor, fps: float, draw: Draw) -> Tensor:
             was = unit(bones[:, :, joint + 1])[:, :, None] @ axes  # (B, F, 1, 3)
             now = (rotation @ unit(bones[:, :, joint + 1])[..., None]).mT @ axes
             bad = torch.zeros(count, dtype=torch.bool, device=pose.device)
-            for direction, limit in ((outward, INWARD[joint]), (torch.tensor([0.0, 0, 1], device=pose.device), BACKWARD[joint])):
+            for direction, limit in (
+                (outward, INWARD[joint]),
+                (torch.tensor([0.0, 0, 1], device=pose.device), BACKWARD[joint]),
+            ):
                 before, after = (was @ direction)[..., 0], (now @ direction)[..., 0]  # (B, F)
                 bad |= (after < before.clamp(max=limit)).any(dim=1)
             rotation = torch.where(bad[:, None, None, None], torch.eye(3, device=pose.device), rotation)

@@ -1,4 +1,6 @@
-"""`common.normalise` for windows of 2D on any device: the person's box, 2D in its units, and the line of sight to it."""
+"""`common.geometry.normalise` for windows of 2D on any device: the person's box, 2D in its units, and the line of sight
+to it.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,9 @@ from torch import Tensor
 
 
 def box_of(pose_2d: Tensor) -> tuple[Tensor, Tensor]:
-    """The person's box in windows (B, F, 17, 2 or 3): centre (B, 2) and larger side (B,) in pixels, as `normalise.box_of` says."""
+    """The person's box in windows (B, F, 17, 2 or 3): centre (B, 2) and larger side (B,) in pixels, as
+    `normalise.box_of` says.
+    """
     xy = pose_2d[..., :2]
     if pose_2d.shape[-1] == 2:
         low, high = xy.amin(dim=2), xy.amax(dim=2)  # (B, F, 2)
@@ -24,13 +28,17 @@ def median(values: Tensor, valid: Tensor) -> Tensor:
     count = valid.sum(dim=1)[:, None, None]  # (B, 1, 1)
     ordered = torch.where(valid[..., None], values, torch.inf).sort(dim=1).values
     shape = (-1, 1, values.shape[-1])
-    low, high = (ordered.gather(1, middle.clamp(min=0).expand(shape)) for middle in ((count - 1) // 2, count // 2 - (count == 0).long()))
+    low, high = (
+        ordered.gather(1, middle.clamp(min=0).expand(shape))
+        for middle in ((count - 1) // 2, count // 2 - (count == 0).long())
+    )
     return torch.where(count > 0, (low + high) / 2, 0.0)[:, 0]
 
 
 def normalise(pose_2d: Tensor, size: Tensor, focal: Tensor) -> tuple[Tensor, Tensor]:
-    """Pixels and scores (B, F, 17, 3) in pictures of `size` (B, 2) and focal lengths (B,) pixels -> what `Normaliser.apply` of kind
-    "box" makes of them (B, F, 17, 3), and `Normaliser.turn` (B, 3, 3)."""
+    """Pixels and scores (B, F, 17, 3) in pictures of `size` (B, 2) and focal lengths (B,) pixels -> what
+    `Normaliser.apply` of kind "box" makes of them (B, F, 17, 3), and `Normaliser.turn` (B, 3, 3).
+    """
     centre, side = box_of(pose_2d)
     score = pose_2d[..., 2:]
     xy = torch.where(score > 0, pose_2d[..., :2] - centre[:, None, None], 0.0)

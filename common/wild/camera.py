@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from common.draw import Draw
+from common.wild.draw import Draw
 from common.wild.options import Wild
 
 SIZES = ((1280, 720), (1920, 1080), (1080, 1920), (720, 1280), (1000, 1000), (640, 480))
@@ -16,8 +16,9 @@ NEAREST = 1.0
 
 
 class Shot(NamedTuple):
-    """Windows in camera space: pose (B, F, 17, 3) metres; the picture's size (B, 2) and the focal length (B,) in pixels; where up
-    is, unit vectors (B, 3), or 0 where the body was turned as if gravity were not."""
+    """Windows in camera space: pose (B, F, 17, 3) metres; the picture's size (B, 2) and the focal length (B,) in
+    pixels; where up is, unit vectors (B, 3), or 0 where the body was turned as if gravity were not.
+    """
 
     pose: Tensor
     size: Tensor
@@ -45,7 +46,9 @@ def shoot(pose: Tensor, wild: Wild, draw: Draw) -> Shot:
     fits = (2.1 * tall * focal[:, None] / size).amax(dim=1)  # (B,) the distance at which the person fills the picture
     near = (0.9 * fits).clamp(min=wild.distance[0])
     distance = near + (near.clamp(min=wild.distance[1]) - near) * draw.uniform(0, 1, count) ** 1.5
-    room = (size / 2 / focal[:, None] - tall / distance[:, None]).clamp(min=0)  # (B, 2) how far from the centre the root may be
+    room = (size / 2 / focal[:, None] - tall / distance[:, None]).clamp(
+        min=0
+    )  # (B, 2) how far from the centre the root may be
     place = room * draw.uniform(-1, 1, count, 2) * torch.where(draw.chance(0.5, count, 1), 0.5, 1.0)
     ray = torch.cat([place, torch.ones_like(place[:, :1])], dim=1)  # (B, 3)
     root = ray * distance[:, None]
@@ -55,7 +58,9 @@ def shoot(pose: Tensor, wild: Wild, draw: Draw) -> Shot:
 
 
 def camera_axes(wild: Wild, draw: Draw, count: int) -> Tensor:
-    """Rotations (count, 3, 3) from the world, y up, to cameras (x right, y down, z forward) that look from all around."""
+    """Rotations (count, 3, 3) from the world, y up, to cameras (x right, y down, z forward) that look from all
+    around.
+    """
     yaw = draw.uniform(-torch.pi, torch.pi, count)
     pitch = torch.deg2rad(draw.uniform(*wild.pitch, count))
     pitch = torch.where(draw.chance(wild.steep, count), torch.asin(draw.uniform(-1, 1, count)), pitch)
@@ -66,5 +71,7 @@ def camera_axes(wild: Wild, draw: Draw, count: int) -> Tensor:
         return torch.stack(rows, dim=-1).view(count, 3, 3)
 
     level = matrix(yaw.cos(), zero, -yaw.sin(), zero, -one, zero, -yaw.sin(), zero, -yaw.cos())
-    tilt = matrix(one, zero, zero, zero, pitch.cos(), -pitch.sin(), zero, pitch.sin(), pitch.cos())  # looking down brings what is up
+    tilt = matrix(
+        one, zero, zero, zero, pitch.cos(), -pitch.sin(), zero, pitch.sin(), pitch.cos()
+    )  # looking down brings what is up
     return matrix(roll.cos(), -roll.sin(), zero, roll.sin(), roll.cos(), zero, zero, zero, one) @ tilt @ level

@@ -1,5 +1,6 @@
-"""Windows of free motion as anybody's camera and anybody's detector might see them (recipe `wild`): everything is drawn afresh for
-each window, and vectorised over the batch, on any device."""
+"""Windows of free motion as anybody's camera and anybody's detector might see them (recipe `wild`): everything is drawn
+afresh for each window, and vectorised over the batch, on any device.
+"""
 
 from __future__ import annotations
 
@@ -11,22 +12,23 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from common.draw import Draw
-from common.normalise import Normaliser
-from common.skeleton import H36M
+from common.data.world_motion import WorldClip
+from common.geometry.normalise import Normaliser
+from common.geometry.skeleton import H36M
 from common.wild.body import HEIGHT, draw_motion
 from common.wild.box import normalise
 from common.wild.camera import shoot
 from common.wild.detector import observe
+from common.wild.draw import Draw
 from common.wild.motion import MotionBank
 from common.wild.options import WILD, Wild
-from common.world_motion import WorldClip
 
 
 class WildBatch(NamedTuple):
-    """pose_2d (B, F, 17, 3) normalised, with score; pose_3d (B, F, 17, 3) metres of a person HEIGHT tall, root-relative, z along the
-    line of sight; which clip, and which of its frames is in the middle (B,); up (B, 3): where up is in the axes of pose_3d, 0
-    where nothing tells; focal (B,): focal length in larger sides of the picture."""
+    """pose_2d (B, F, 17, 3) normalised, with score; pose_3d (B, F, 17, 3) metres of a person HEIGHT tall,
+    root-relative, z along the line of sight; which clip, and which of its frames is in the middle (B,); up (B, 3):
+    where up is in the axes of pose_3d, 0 where nothing tells; focal (B,): focal length in larger sides of the picture.
+    """
 
     pose_2d: Tensor
     pose_3d: Tensor
@@ -45,11 +47,11 @@ def in_units_of_person(pose_3d: Tensor) -> Tensor:
 
 
 class WildDataset(Dataset):
-    """An epoch of windows: as many as there are when one is cut every `stride` frames of all clips, drawn by the clips' weights and
-    seen anew in every epoch; indexed by arrays of item numbers. They lie on `device`, where they are drawn.
+    """An epoch of windows: as many as there are when one is cut every `stride` frames of all clips, drawn by the clips'
+    weights and seen anew in every epoch; indexed by arrays of item numbers. They lie on `device`, where they are drawn.
 
-    The same seed, epoch and items give the same batch. Targets are what a model behind `normaliser`, of kind "box", is to say:
-    the person's size and the camera's axes are taken out (`Normaliser.height`, `Normaliser.turn`).
+    The same seed, epoch and items give the same batch. Targets are what a model behind `normaliser`, of kind "box", is
+    to say: the person's size and the camera's axes are taken out (`Normaliser.height`, `Normaliser.turn`).
     """
 
     def __init__(
@@ -64,7 +66,13 @@ class WildDataset(Dataset):
         device: torch.device | str = "cpu",
     ) -> None:
         self.bank = MotionBank(clips, fps, device, wild.by_content)
-        self.normaliser, self.frames, self.seed, self.wild, self.device = normaliser, frames, seed, wild, torch.device(device)
+        self.normaliser, self.frames, self.seed, self.wild, self.device = (
+            normaliser,
+            frames,
+            seed,
+            wild,
+            torch.device(device),
+        )
         self.windows = -(-sum(map(len, clips)) // stride)
         self.epoch = 0
 

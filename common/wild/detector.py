@@ -1,4 +1,4 @@
-"""What a 2D detector makes of people in camera space: the errors of `common.detector_noise`, and worse.
+"""What a 2D detector makes of people in camera space: the errors of `common.wild.detector_noise`, and worse.
 
 Time is the second axis of everything: poses (B, F, 17, 3) metres, pixels (B, F, 17, 2), scores (B, F, 17).
 """
@@ -10,20 +10,21 @@ import math
 import torch
 from torch import Tensor
 
-from common import detector_noise as noise
-from common.draw import Draw
-from common.skeleton import H36M
+from common.geometry.skeleton import H36M
+from common.geometry.windows import catmull_rom
+from common.wild import detector_noise as noise
 from common.wild.body import LEGS, LIMBS, rotations, unit
 from common.wild.box import box_of
+from common.wild.draw import Draw
 from common.wild.options import Wild
-from common.windows import catmull_rom
 
 MIRRORED = list(H36M.mirrored)
 EVERYONE = tuple(range(17))
 
 
 def observe(pose: Tensor, size: Tensor, focal: Tensor, fps: float, wild: Wild, draw: Draw) -> Tensor:
-    """Camera-space poses at `fps`, in pictures of `size` (B, 2) and focal lengths (B,) pixels -> pixels and scores (B, F, 17, 3).
+    """Camera-space poses at `fps`, in pictures of `size` (B, 2) and focal lengths (B,) pixels -> pixels and scores (B,
+    F, 17, 3).
 
     Errors are in units of the person's height in the picture.
     """
@@ -38,8 +39,9 @@ def observe(pose: Tensor, size: Tensor, focal: Tensor, fps: float, wild: Wild, d
 
 
 def film_weights(frames: int, fps: float, rate: float, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Weights (G, F) that take `frames` frames at `fps` to the G frames of a film of frame rate `rate` over the same time, by
-    Catmull-Rom splines, and (F, G) that bring its 2D back as `lifting.resample_2d` does."""
+    """Weights (G, F) that take `frames` frames at `fps` to the G frames of a film of frame rate `rate` over the same
+    time, by Catmull-Rom splines, and (F, G) that bring its 2D back as `lifting.resample_2d` does.
+    """
     count = max(2, math.floor((frames - 1) * rate / fps) + 1)
     step = fps / rate if count > 2 else frames - 1
     time = torch.arange(count, device=device) * step
@@ -56,7 +58,9 @@ def film_weights(frames: int, fps: float, rate: float, device: torch.device) -> 
 
 
 def resample(seen: Tensor, weights: Tensor) -> Tensor:
-    """Pixels and scores (B, G, 17, 3) -> (B, F, 17, 3) by weights (F, G); joints of score 0 take no part, unless there are no others."""
+    """Pixels and scores (B, G, 17, 3) -> (B, F, 17, 3) by weights (F, G); joints of score 0 take no part, unless there
+    are no others.
+    """
     there = (seen[..., 2:] > 0).float()
     parts = torch.cat([seen[..., :2], seen * there, there], dim=-1)  # (B, G, 17, 6)
     plain, found, score, share = torch.einsum("fg,bgjc->bfjc", weights, parts).split((2, 2, 1, 1), dim=-1)
@@ -92,7 +96,9 @@ def detect(pose: Tensor, size: Tensor, focal: Tensor, fps: float, wild: Wild, dr
     gone = torch.zeros(score.shape, dtype=torch.bool, device=pose.device)
     if wild.missing:
         lost = noise.spells(wild.missing, (0.1, 2.0), frames, fps, draw, count)[..., None]  # (B, F, 1)
-        gone = lost & torch.where(draw.chance(0.5, count, 1), one_limb(draw, count), draw.chance(0.12, count, 17))[:, None]
+        gone = (
+            lost & torch.where(draw.chance(0.5, count, 1), one_limb(draw, count), draw.chance(0.12, count, 17))[:, None]
+        )
     if wild.cut:
         gone, seen, score = cut_by_edge(gone, seen, score, height, wild, draw)
     curved = draw.chance(wild.score_curve, count, 1, 1)
@@ -109,7 +115,8 @@ def detect(pose: Tensor, size: Tensor, focal: Tensor, fps: float, wild: Wild, dr
 def other_definitions(pose: Tensor, chance: float, draw: Draw) -> Tensor:
     """Where a detector that means other points by the joints would see them, with `chance`.
 
-    Constant offsets in the axes of the pelvis and of the shoulders: hips apart and up, shoulders, thorax, nose and head.
+    Constant offsets in the axes of the pelvis and of the shoulders: hips apart and up, shoulders, thorax, nose and
+    head.
     """
     count = len(pose)
     chosen = draw.chance(chance, count, 1, 1)
@@ -136,9 +143,12 @@ def doubted(draw: Draw, count: int) -> Tensor:
     return torch.where(draw.chance(0.5, count), draw.uniform(0.1, 0.7, count), 1.0)
 
 
-def go_astray(pose: Tensor, seen: Tensor, doubt: Tensor, focal: Tensor, fps: float, chance: float, draw: Draw) -> tuple[Tensor, Tensor]:
-    """For a while, see an arm (or now and then a leg) in a wrong place: where the other one is, mirrored about the trunk, shortened,
-    or turned about its shoulder as a whole, so that it looks like a limb of some other pose."""
+def go_astray(
+    pose: Tensor, seen: Tensor, doubt: Tensor, focal: Tensor, fps: float, chance: float, draw: Draw
+) -> tuple[Tensor, Tensor]:
+    """For a while, see an arm (or now and then a leg) in a wrong place: where the other one is, mirrored about the
+    trunk, shortened, or turned about its shoulder as a whole, so that it looks like a limb of some other pose.
+    """
     count, frames = seen.shape[:2]
     strength = noise.soft_spells(chance, (0.15, 4.0), frames, fps, draw, count)[..., None]  # (B, F, 1)
     which, kind = draw.pick((0.12, 0.12, 0.38, 0.38), count), draw.pick((0.25, 0.2, 0.25, 0.3), count)
@@ -164,8 +174,9 @@ def go_astray(pose: Tensor, seen: Tensor, doubt: Tensor, focal: Tensor, fps: flo
 
 
 def swap_sides(seen: Tensor, doubt: Tensor, fps: float, chance: float, draw: Draw) -> tuple[Tensor, Tensor]:
-    """Left and right exchanged: of legs or arms for a moment, as the fitted detector does it, and, with `chance`, of legs, arms or
-    the whole person for long."""
+    """Left and right exchanged: of legs or arms for a moment, as the fitted detector does it, and, with `chance`, of
+    legs, arms or the whole person for long.
+    """
     count, frames = seen.shape[:2]
     swapped = noise.swaps(frames, fps, draw, count)  # (B, F, 17)
     if chance:
@@ -198,9 +209,11 @@ def freeze(seen: Tensor, score: Tensor, fps: float, chance: float, draw: Draw) -
     return torch.where(frozen[..., None], stuck, seen), torch.where(frozen, lower, score)
 
 
-def cut_by_edge(gone: Tensor, seen: Tensor, score: Tensor, height: Tensor, wild: Wild, draw: Draw) -> tuple[Tensor, Tensor, Tensor]:
-    """Let the picture's edge cut some people: joints beyond it are missing, or guessed with low scores, along the edge or, of legs
-    below it, where those of a standing person are.
+def cut_by_edge(
+    gone: Tensor, seen: Tensor, score: Tensor, height: Tensor, wild: Wild, draw: Draw
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Let the picture's edge cut some people: joints beyond it are missing, or guessed with low scores, along the edge
+    or, of legs below it, where those of a standing person are.
 
     gone (B, F, 17); height (B, 1, 1) pixels. Most often the legs are what is cut.
     """
@@ -216,7 +229,9 @@ def cut_by_edge(gone: Tensor, seen: Tensor, score: Tensor, height: Tensor, wild:
     lost, standing = draw.chance(0.4, count, 1, 1), (edge == 0)[:, None, None] & draw.chance(wild.guessed, count, 1, 1)
     squeezed = border + 0.1 * (along - border) + 0.02 * height * draw.normal(*along.shape)
     moved = torch.where(beyond, squeezed, along) * sign
-    guess = torch.stack([torch.where(vertical, seen[..., 0], moved), torch.where(vertical, moved, seen[..., 1])], dim=-1)
+    guess = torch.stack(
+        [torch.where(vertical, seen[..., 0], moved), torch.where(vertical, moved, seen[..., 1])], dim=-1
+    )
     guess = torch.where((standing & beyond)[..., None], standing_legs(seen, height, draw), guess)
     guessed = beyond & (standing | ~lost)
     seen = torch.where(guessed[..., None], guess, seen)
@@ -225,7 +240,9 @@ def cut_by_edge(gone: Tensor, seen: Tensor, score: Tensor, height: Tensor, wild:
 
 
 def standing_legs(seen: Tensor, height: Tensor, draw: Draw) -> Tensor:
-    """Pixels (B, F, 17, 2) with knees and feet straight under the hips, as far as a standing person of this trunk has them."""
+    """Pixels (B, F, 17, 2) with knees and feet straight under the hips, as far as a standing person of this trunk has
+    them.
+    """
     count = len(seen)
     trunk = (seen[:, :, 8] - seen[:, :, 0]).norm(dim=-1).mean(dim=1)[:, None, None]  # (B, 1, 1)
     reach = torch.minimum(trunk, height) * draw.uniform(0.6, 1.1, count, 1, 1)

@@ -40,7 +40,9 @@ class Wild:
     tall: tuple[float, float] = (1.2, 2.1)
     """Metres from the floor to the crown."""
     build_spread: float = 0.07
-    """Standard deviation of the length of legs, trunk and arms, each as a whole, relative; of hips and shoulders twice that."""
+    """Standard deviation of the length of legs, trunk and arms, each as a whole, relative; of hips and shoulders twice
+    that.
+    """
 
     # The camera.
     tumbled: float = 0.15
@@ -80,7 +82,9 @@ class Wild:
     """The detector says 1 of every joint."""
 
     def without(self, names: Iterable[str]) -> Wild:
-        """The same with some parts switched off, by their names in PARTS. Raises InputError for a name that is not there."""
+        """The same with some parts switched off, by their names in PARTS. Raises InputError for a name that is not
+        there.
+        """
         off: dict[str, Any] = {}
         for name in names:
             if name not in PARTS:
@@ -111,7 +115,9 @@ WILD = Wild()
 """What training draws."""
 # A test set shows what is there: real motion at its own speed, one detector.
 WILD_TEST = replace(
-    WILD, by_content=False, speed=(1.0, 1.0), reversed=0.0, mirrored=0.0, slow=0.0, recombined=0.0, limbs=0.0, bent=0.0, flexed=0.0,
-    own_bones=1.0, sizes=0.0, build_spread=0.0, tumbled=0.0, steep=0.0, followed=0.0, film=0.0, definitions=0.0, noise=(1.0, 1.0),
+    WILD, by_content=False, speed=(1.0, 1.0), reversed=0.0, mirrored=0.0, slow=0.0, recombined=0.0, limbs=0.0,
+    bent=0.0, flexed=0.0,
+    own_bones=1.0, sizes=0.0, build_spread=0.0, tumbled=0.0, steep=0.0, followed=0.0, film=0.0, definitions=0.0,
+    noise=(1.0, 1.0),
     uneven=(1.0, 1.0), astray=0.0, swapped=0.0, frozen=0.0, missing=0.0, cut=0.0, score_curve=0.0, unscored=0.0,
 )  # fmt: skip

@@ -1,0 +1,1 @@
+"""Losses, recipes, the training loop and the file from which a run goes on."""
