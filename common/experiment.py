@@ -314,6 +314,8 @@ class _Job:
             if time.monotonic() - saved > args.save_every:
                 save()
 
+        if args.compile:
+            self.model.compile(dynamic=False)
         self.remember()
         best: tuple[Scores, int | None] | None = None
         with self.signals_noted():

@@ -62,8 +62,27 @@ def attend(q: Tensor, k: Tensor, v: Tensor, heads: int, axis: int) -> Tensor:
         t.flatten(0, axis - 1).flatten(2).unflatten(2, (-1, width)) for t in (q, k, v)
     )  # (batch, N or M, heads, width)
     q, k, v = (t.transpose(1, 2) for t in (q, k, v))  # (batch, heads, N or M, width)
-    x = functional.scaled_dot_product_attention(q, k, v)  # (batch, heads, N, width)
+    x = _by_products(q, k, v) if _products_are_faster(q, k) else functional.scaled_dot_product_attention(q, k, v)
     return x.transpose(1, 2).reshape(shape)  # (..., N, ..., C)
+
+
+def _products_are_faster(q: Tensor, k: Tensor) -> bool:
+    """Whether two matrix products beat the fused kernel on this device: benchmark/attention.py measures it.
+
+    On a CPU the fused kernel multiplies half precision slowly, and its gradient is slow for short sequences.
+    """
+    if q.device.type != "cpu":
+        return False
+    return q.dtype.itemsize == 2 or (q.shape[-2] * k.shape[-2] <= 64 * 64 and torch.is_grad_enabled())
+
+
+def _by_products(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Scaled dot-product attention (batch, heads, N or M, width) -> (batch, heads, N, width); the softmax is in float32."""
+    batch = q.shape[:2]
+    q, k, v = (t.flatten(0, 1) for t in (q * q.shape[-1] ** -0.5, k, v))  # (batch * heads, N or M, width)
+    with torch.autocast(q.device.type, enabled=False):
+        weights = torch.bmm(q, k.mT).softmax(dim=-1, dtype=torch.promote_types(q.dtype, torch.float32))  # (batch * heads, N, M)
+        return torch.bmm(weights.to(v.dtype), v).unflatten(0, batch)
 
 
 def attend_and_score(q: Tensor, k: Tensor, v: Tensor, heads: int, axis: int) -> tuple[Tensor, Tensor]:

@@ -125,6 +125,7 @@ class MHFormer(PoseTransformer):
         "channel": ("Transformer_hypothesis.pos_embed_1", 2),
         "d_hid": ("Transformer_hypothesis.SHR_blocks.0.mlp.fc1.weight", 0),
     }  # fmt: skip
+    layer_list = "Transformer_hypothesis.SHR_blocks"
     positions = tuple(f"Transformer_hypothesis.pos_embed_{k}" for k in HYPOTHESES)
 
     def __init__(
@@ -183,6 +184,8 @@ class MHFormer(PoseTransformer):
     @classmethod
     def sizes_in(cls, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, int | str]:
         sizes = super().sizes_in(shapes)
+        if isinstance(refining := sizes["depth"], int):
+            sizes["depth"] = refining + 1  # the CHI block
         outputs, coordinates = shapes.get("regression.1.weight", ()), shapes.get("Transformer_encoder_1.pos_embed", ())
         if len(outputs) == len(coordinates) == 3 and outputs[0] >= 3:
             joints = outputs[0] // 3
@@ -202,7 +205,7 @@ class MHFormer(PoseTransformer):
 
 register_variants(
     MHFormer,
-    {"frames": 351, "channel": 512, "d_hid": 1024, "joints": 17, "in_channels": 2},
+    {"frames": 351, "channel": 512, "d_hid": 1024, "depth": 3, "joints": 17, "in_channels": 2},
     Variant("mhformer.mhformer", ALL_FRAMES, "MHFormer: every frame in every layer, unless `prune` says otherwise."),
     Variant("mhformer.tpc_mhformer", one_stage(117, 1, "none"), "TPC w. MHFormer, sequence to frame."),
     Variant(

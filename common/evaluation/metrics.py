@@ -28,13 +28,25 @@ def p_mpjpe(prediction: Tensor, target: Tensor) -> Tensor:
     """
     mean_p, mean_t = prediction.mean(dim=-2, keepdim=True), target.mean(dim=-2, keepdim=True)
     p, t = prediction - mean_p, target - mean_t  # (..., J, 3)
-    u, s, vh = torch.linalg.svd(p.mT @ t)  # (..., 3, 3): the rotation that turns p onto t is u vh
-    mirror = torch.ones_like(s)
-    mirror[..., 2] = torch.linalg.det(u @ vh).sign()  # a reflection is not a rotation
+    u, s, vh, mirror = _rotation_parts(p, t)
     rotation = (u * mirror[..., None, :]) @ vh
     square = (p**2).sum(dim=(-1, -2))
     scale = torch.where(square > 0, (s * mirror).sum(dim=-1) / square.clamp_min(torch.finfo(square.dtype).tiny), 0)
     return mpjpe(scale[..., None, None] * p @ rotation + mean_t, target)
+
+
+def best_rotation(prediction: Tensor, target: Tensor) -> Tensor:
+    """The rotations (..., 3, 3) for which prediction @ rotation fits the target best; both (..., J, 3) have the mean 0."""
+    u, _, vh, mirror = _rotation_parts(prediction, target)
+    return (u * mirror[..., None, :]) @ vh
+
+
+def _rotation_parts(p: Tensor, t: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """u, s, vh of p.mT @ t (..., 3, 3), and the signs (..., 3) of s with which u vh is a rotation and no reflection."""
+    u, s, vh = torch.linalg.svd(p.mT @ t)
+    mirror = torch.ones_like(s)
+    mirror[..., 2] = torch.linalg.det(u @ vh).sign()
+    return u, s, vh, mirror
 
 
 def change_rows(consecutive: Tensor, order: int) -> Tensor:

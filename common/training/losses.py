@@ -7,6 +7,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from common.evaluation.metrics import best_rotation
+
 # The weight of each joint in the losses of the MixSTE family.
 JOINT_WEIGHTS = (1, 1, 2.5, 2.5, 1, 2.5, 2.5, 1, 1, 1, 1.5, 1.5, 4, 4, 1.5, 4, 4)
 
@@ -46,8 +48,18 @@ def mixste_loss(prediction: Tensor, target: Tensor) -> Tensor:
     return loss
 
 
+def turned_mpjpe_loss(prediction: Tensor, target: Tensor) -> Tensor:
+    """MPJPE after each frame is moved to its mean joint and turned onto the target; the turn has no gradient."""
+    prediction, target = (pose - pose.mean(dim=-2, keepdim=True) for pose in (prediction, target))
+    with torch.no_grad():
+        turn = best_rotation(prediction, target)  # (B, F, 3, 3)
+    return mpjpe_loss(prediction @ turn, target)
+
+
 def wild_loss(prediction: Tensor, target: Tensor) -> Tensor:
-    """MPJPE + 2 velocity."""
-    return mpjpe_loss(prediction, target) + (
-        2.0 * velocity_loss(prediction, target) if prediction.shape[1] > 1 else 0.0
-    )
+    """MPJPE + MPJPE after turning + 2 velocity.
+
+    Most of the plain error is the direction of the whole person; the second term weighs the pose itself.
+    """
+    loss = mpjpe_loss(prediction, target) + turned_mpjpe_loss(prediction, target)
+    return loss + (2.0 * velocity_loss(prediction, target) if prediction.shape[1] > 1 else 0.0)
