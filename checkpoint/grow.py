@@ -1,6 +1,8 @@
-"""Weights of a small model as the start of a larger one that says the same: `python checkpoint/grow.py SMALL.pth LARGE.pth --depth 5`.
+"""Weights of a small model -> the start of a larger one that gives the same poses.
 
-New layers and new hidden units add nothing at first (Net2Net, Chen et al., ICLR 2016, and zero-initialised residual branches).
+    python checkpoint/grow.py checkpoint/wild_h2ot_mhformer.pth LARGE.pth --depth 5 --d_hid 768
+
+New layers and new hidden units add nothing at first (Net2Net, Chen et al., ICLR 2016).
 """
 
 from __future__ import annotations
@@ -11,11 +13,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import torch
-from torch import nn
 
 from common.arguments import Parser, number
-from common.inference.checkpoint import load_weights, read_checkpoint, save_checkpoint
 from common.errors import InputError, exit_on_input_error
+from common.inference.checkpoint import load_weights, read_checkpoint, save_checkpoint
 from model import PoseTransformer, create_model
 from model.layers import Attention, CrossAttention, Mlp
 
@@ -24,8 +25,8 @@ from model.layers import Attention, CrossAttention, Mlp
 def grow(small: PoseTransformer, **sizes: int) -> PoseTransformer:
     """A model with these sizes larger than those of `small`, that gives the same poses.
 
-    depth: layers are added before the last one. d_hid: hidden units are added to each MLP. Raises InputError for other sizes and
-    for smaller numbers.
+    depth: layers are added before the last one. d_hid: hidden units are added to each MLP. Raises InputError for other
+    sizes and for smaller numbers.
     """
     for size, value in sizes.items():
         if size not in ("depth", "d_hid"):

@@ -235,6 +235,11 @@ def build_parser(default_model: str, prog: str | None = None) -> Parser:
         choices=("fp32", "tf32", "bf16", "fp16"),
         help="number format of the model (default: fp32)",
     )
-    group.add_argument("--compile", type=boolean, default=False, help="1: train with torch.compile, which needs a C++ compiler (default: 0)")
+    group.add_argument(
+        "--compile",
+        type=boolean,
+        default=False,
+        help="1: train with torch.compile, which needs a C++ compiler (default: 0)",
+    )
     add_size_flags(models)
     return parser

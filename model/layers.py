@@ -77,11 +77,15 @@ def _products_are_faster(q: Tensor, k: Tensor) -> bool:
 
 
 def _by_products(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Scaled dot-product attention (batch, heads, N or M, width) -> (batch, heads, N, width); the softmax is in float32."""
+    """Scaled dot-product attention (batch, heads, N or M, width) -> (batch, heads, N, width); the softmax is in
+    float32.
+    """
     batch = q.shape[:2]
     q, k, v = (t.flatten(0, 1) for t in (q * q.shape[-1] ** -0.5, k, v))  # (batch * heads, N or M, width)
     with torch.autocast(q.device.type, enabled=False):
-        weights = torch.bmm(q, k.mT).softmax(dim=-1, dtype=torch.promote_types(q.dtype, torch.float32))  # (batch * heads, N, M)
+        weights = torch.bmm(q, k.mT).softmax(
+            dim=-1, dtype=torch.promote_types(q.dtype, torch.float32)
+        )  # (batch * heads, N, M)
         return torch.bmm(weights.to(v.dtype), v).unflatten(0, batch)
 
 

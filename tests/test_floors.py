@@ -12,17 +12,8 @@ import pytest
 from tests.conftest import ROOT
 
 FLOORS = [
-    "errors",
-    "files",
-    "arguments",
-    "geometry",
-    "data",
-    "wild",
-    "inference",
-    "evaluation",
-    "training",
-    "experiment",
-]
+    "errors", "files", "arguments", "geometry", "data", "wild", "inference", "evaluation", "training", "experiment",
+]  # fmt: skip
 """Of common/, from the bottom; each may import itself and what stands before it. Named so in common/__init__.py."""
 SOURCES = sorted(path for folder in ("common", "model") for path in (ROOT / folder).rglob("*.py"))
 

@@ -36,7 +36,9 @@ def p_mpjpe(prediction: Tensor, target: Tensor) -> Tensor:
 
 
 def best_rotation(prediction: Tensor, target: Tensor) -> Tensor:
-    """The rotations (..., 3, 3) for which prediction @ rotation fits the target best; both (..., J, 3) have the mean 0."""
+    """The rotations (..., 3, 3) for which prediction @ rotation fits the target best; both (..., J, 3) have the
+    mean 0.
+    """
     u, _, vh, mirror = _rotation_parts(prediction, target)
     return (u * mirror[..., None, :]) @ vh
 

@@ -43,10 +43,14 @@ def train_one_epoch(
         for module in model.modules():
             if isinstance(module, nn.BatchNorm1d):
                 module.eval()
+    whole = None
     for batch in batches:
+        whole = whole or len(batch.pose_2d)
+        # An uneven last batch is not worth compiling for.
+        forward = model if len(batch.pose_2d) == whole else model.forward
         target = root_relative(batch.pose_3d).to(compute.device, non_blocking=True)
         with compute.autocast():
-            prediction = model(batch.pose_2d.to(compute.device, non_blocking=True))
+            prediction = forward(batch.pose_2d.to(compute.device, non_blocking=True))
         pose = prediction.pose.float()
         frames = all_frames(prediction, target.shape[1])
         if centre_only:
