@@ -97,13 +97,21 @@ def detect_people(video: VideoReader, detector: Detector, most: int) -> np.ndarr
             tracker.add(convert(detector.detect(picture, at), detector.joints))
     if not tracker.count:
         raise InputError(f"{video.path}: holds no picture that can be read; record, download or copy it again")
+    if scenes > 1:
+        print(f"{scenes} scenes; nobody is followed from one to the next")
+    return choose_people(tracker, most, video.path)
+
+
+def choose_people(tracker: Tracker, most: int, path: str | Path) -> np.ndarray:
+    """The people of a video or file who were seen longest, at most `most` at a time -> (P, T, 17, 3), pixels and score.
+
+    Raises InputError where nobody was seen for long enough.
+    """
     keypoints = tracker.tracks(most)
     if not len(keypoints):
         raise InputError(
-            f"{video.path}: no person was found for half a second; use a video in which a person is large enough to see"
+            f"{path}: no person was found for half a second; use a video in which a person is large enough to see"
         )
-    if scenes > 1:
-        print(f"{scenes} scenes; nobody is followed from one to the next")
     if len(keypoints) < tracker.found:
         print(
             f"{tracker.found} people, of whom the {len(keypoints)} seen longest are taken; --people takes more at a "
@@ -126,9 +134,14 @@ def check_same_video(video: VideoReader, path: str | Path, frames: int, fps: flo
             "for a folder of images"
         )
     if video.frames != frames:  # what a file says of itself may be wrong
-        count = sum(1 for _ in video.scaled(2))
+        count = count_frames(video)
         if count != frames:
             raise InputError(f"{path}: is of {frames} frames, but {video.path} has {count}; {advice}")
+
+
+def count_frames(video: VideoReader) -> int:
+    """How many frames a video has, whatever it says of itself."""
+    return sum(1 for _ in video.scaled(2))
 
 
 def drawn(pictures: Iterable[np.ndarray], poses: Poses, size: tuple[int, int], fix_z: bool) -> Iterator[np.ndarray]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -67,6 +68,8 @@ class _Track:
     person moves.
     """
 
+    identity: Hashable = None
+    """Who it is, where the file of the keypoints says it."""
     frames: list[int] = field(default_factory=list)
     people: list[np.ndarray] = field(default_factory=list)
     size: float = 0.0
@@ -121,13 +124,19 @@ class Tracker:
         self._live: list[_Track] = []  # those that may go on
         self._finished: list[_Track] = []  # those that are over, of people only
 
-    def add(self, people: np.ndarray) -> None:
-        """The people (P, 17, 3) of the next picture, pixels and score; P may be 0."""
-        self._finish([track for track in self._live if self._unseen(track) > patience(len(track.frames) / self.fps)])
-        people = self._without_doubles(people)
-        owners = self._assign(self._live, people)
+    def add(self, people: np.ndarray, identities: Sequence[Hashable] | None = None) -> None:
+        """The people (P, 17, 3) of the next picture, pixels and score; P may be 0. identities: who they are, where that
+        is known, of every picture: then whoever comes back goes on the same track.
+        """
+        if identities is None:
+            self._finish([t for t in self._live if self._unseen(t) > patience(len(t.frames) / self.fps)])
+            people = self._without_doubles(people)
+            owners = self._assign(self._live, people)
+        else:
+            known = {track.identity: track for track in self._live}
+            owners = {number: known[who] for number, who in enumerate(identities) if who in known}
         for number, person in enumerate(people):
-            track = owners.get(number) or _Track()
+            track = owners.get(number) or _Track(identities[number] if identities else None)
             if not track.frames:
                 self._live.append(track)
             track.extend(self.count, person, self.fps)

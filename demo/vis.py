@@ -16,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import argparse
 import contextlib
+import re
 import time
 from typing import TYPE_CHECKING
 
@@ -49,8 +50,12 @@ def build_parser() -> Parser:
     group.add_argument(
         "--keypoints",
         metavar="FILE",
-        help="2D keypoints in place of detection: keypoints.npz of an earlier run, or VideoPose3D's "
-        "data_2d_custom_NAME.npz",
+        help="2D keypoints in place of detection: keypoints.npz of an earlier run, or the file or folder of another "
+        "tool (demo/README.md)",
+    )
+    group.add_argument("--layout", help="the layout of the joints of --keypoints, where their number does not tell it")
+    group.add_argument(
+        "--size", type=picture_size, metavar="WxH", help="the picture's size in pixels, where --keypoints does not tell"
     )
     group.add_argument(
         "--poses", metavar="FILE", help="3D poses of an earlier run (poses.npz): only draw and export them"
@@ -62,6 +67,9 @@ def build_parser() -> Parser:
     )
     group.add_argument(
         "--people", type=number(int, 1), default=4, help="at most so many at a time, who are seen longest (default: 4)"
+    )
+    group.add_argument(
+        "--person", type=number(int, 0), metavar="ID", help="only this one, by the number in the table of a run"
     )
     group = parser.add_argument_group("3D")
     group.add_argument(
@@ -92,6 +100,14 @@ def build_parser() -> Parser:
     return parser
 
 
+def picture_size(text: str) -> tuple[int, int]:
+    """Width and height, given as 1920x1080."""
+    found = re.fullmatch(r"([1-9][0-9]{0,5})x([1-9][0-9]{0,5})", text)
+    if not found:
+        raise argparse.ArgumentTypeError(f"{text!r} is no width and height in pixels, such as 1920x1080")
+    return int(found[1]), int(found[2])
+
+
 def main() -> None:
     """Run the stages that are asked for and say where the results are."""
     args = build_parser().parse_args()
@@ -99,6 +115,10 @@ def main() -> None:
         raise InputError("nothing to do; give --video, or --keypoints or --poses of an earlier run")
     if args.keypoints and args.poses:
         raise InputError("--keypoints and --poses are both given; give the one to start from")
+    if (args.layout or args.size) and not args.keypoints:
+        raise InputError("--layout and --size are about --keypoints, which is not given; leave them out")
+    if args.size and args.video:
+        raise InputError("--size and --video are both given; the picture's size is the video's: leave --size out")
     # What takes seconds to import comes here, where Ctrl-C is a sentence already.
     from demo.results import Results, name_after
     from demo.video import find_source, open_video, record_camera
@@ -125,6 +145,8 @@ def main() -> None:
 
 def run(args: argparse.Namespace, video: VideoReader | None, name: str, results: Results) -> None:
     """The stages from what `args` start with, up to the results called `name`."""
+    from dataclasses import replace
+
     import cv2
 
     from common.geometry.camera import view_of_camera
@@ -132,9 +154,10 @@ def run(args: argparse.Namespace, video: VideoReader | None, name: str, results:
     from common.inference.compute import choose_compute
     from common.inference.lifting import Lifter
     from demo.camera import choose_camera
-    from demo.detect import create_detector, read_keypoints, write_keypoints
+    from demo.detect import create_detector, write_keypoints
     from demo.export import Poses, hash_file, read_poses, write_csv, write_json, write_poses, write_viewer
     from demo.lift import lift_people
+    from demo.people import check_person, people_table, read_people
     from demo.stages import check_same_video, detect_people, render
 
     cv2.setNumThreads(1)  # the stages run side by side: OpenCV's own threads would get in their way
@@ -150,12 +173,15 @@ def run(args: argparse.Namespace, video: VideoReader | None, name: str, results:
         poses = read_poses(args.poses)
         if video:
             check_same_video(video, args.poses, poses.valid.shape[1], poses.fps, poses.size)
+        only = check_person(args.person, len(poses.valid))
+        poses = replace(
+            poses, poses_3d=poses.poses_3d[only], keypoints_2d=poses.keypoints_2d[only], valid=poses.valid[only]
+        )
     else:
         if args.keypoints:
-            about = (Path(video.path).name, video.size, float(video.fps)) if video else (None, None, args.fps)
-            keypoints, fps, size = read_keypoints(args.keypoints, *about)
-            if video:
-                check_same_video(video, args.keypoints, keypoints.shape[1], fps, size)
+            keypoints, fps, size = read_people(
+                args.keypoints, video, args.people, fps=args.fps, size=args.size, layout=args.layout
+            )
         else:
             assert video is not None  # main sees to it
             fps, size = float(video.fps), video.size
@@ -171,6 +197,7 @@ def run(args: argparse.Namespace, video: VideoReader | None, name: str, results:
                 write_keypoints(path, keypoints, fps, size)
             somebody, frames = (keypoints[..., 2] > 0).any(axis=(0, 2)).sum(), keypoints.shape[1]  # of (P, T, 17)
             done(f"2D by {detector.name}: people {len(keypoints)}, somebody in {somebody} of {frames} frames", frames)
+        keypoints = keypoints[check_person(args.person, len(keypoints))]
         weights = find_checkpoint(args.checkpoint) if args.checkpoint else shipped_checkpoint()
         lifter = Lifter.from_checkpoint(weights, choose_compute("auto", args.gpu, "fp32").device)
         started = time.perf_counter()
@@ -189,6 +216,7 @@ def run(args: argparse.Namespace, video: VideoReader | None, name: str, results:
     with results.writing(f"{name}.mp4") as path:
         frames = render(video, poses, path, args.fix_z, args.lines)
     done(f"drawing and encoding: {frames} frames", frames)
+    print(people_table(poses.keypoints_2d, poses.fps, args.person or 0))
 
 
 if __name__ == "__main__":

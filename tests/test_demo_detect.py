@@ -66,8 +66,9 @@ def standing(table: Conversion) -> np.ndarray:
     }
     across = {"ankle": 90, "knee": 100, "hip": 105, "wrist": 260, "elbow": 230, "shoulder": 175, "ear": 75, "eye": 32}
     result = np.ones((table.sources, 3))
-    index = convert._BLAZEPOSE if table is BLAZEPOSE_33 else {part: number for number, part in enumerate(convert._COCO)}
-    for part, number in index.items():
+    for number, part in enumerate(convert._BLAZEPOSE if table is BLAZEPOSE_33 else convert._COCO):
+        if part not in convert._COCO:
+            continue
         side, _, name = part.rpartition(" ")
         result[number, :2] = (
             (0, -1530) if name == "nose" else ({"left": 1, "right": -1}[side] * across[name], -height[name])
