@@ -130,14 +130,14 @@ def _read_ready(path: Path) -> object:
 
 
 def _make_keypoints(folder: Path) -> Path:
-    from demo.detect import write_keypoints
+    from demo.keypoint_files import write_keypoints
 
     write_keypoints(folder / "keypoints.npz", np.random.default_rng(3).uniform(0, 1, (2, 9, 17, 3)), 30, (640, 480))
     return folder / "keypoints.npz"
 
 
 def _read_keypoints(path: Path) -> object:
-    from demo.detect import read_keypoints
+    from demo.keypoint_files import read_keypoints
 
     return read_keypoints(path)
 

@@ -69,16 +69,10 @@ from common.geometry.camera import FIELD_OF_VIEW, Camera, camera_for, rotate
 from common.geometry.skeleton import H36M
 from common.inference.lifting import Lifter, resample_3d
 from common.wild import HEIGHT
+from demo.blazepose import MediaPipeDetector, _graph, _import_mediapipe, _landmark_model
 from demo.convert import BLAZEPOSE_33, convert
-from demo.detect import (
-    MediaPipeDetector,
-    Region,
-    _graph,
-    _import_mediapipe,
-    _landmark_model,
-    read_keypoints,
-    write_keypoints,
-)
+from demo.follow import Region
+from demo.keypoint_files import read_keypoints, write_keypoints
 from demo.lift import lift_people
 from demo.stages import detect_people
 from demo.video import open_video

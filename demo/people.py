@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from common.errors import InputError
-from demo.detect import read_keypoints
+from demo.keypoint_files import read_keypoints
 from demo.keypoints.read import Film, follow_file, is_own
 from demo.keypoints.text import natural
 from demo.stages import check_same_video, choose_people, count_frames

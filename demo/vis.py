@@ -154,8 +154,9 @@ def run(args: argparse.Namespace, video: VideoReader | None, name: str, results:
     from common.inference.compute import choose_compute
     from common.inference.lifting import Lifter
     from demo.camera import choose_camera
-    from demo.detect import create_detector, write_keypoints
+    from demo.detect import create_detector
     from demo.export import Poses, hash_file, read_poses, write_csv, write_json, write_poses, write_viewer
+    from demo.keypoint_files import write_keypoints
     from demo.lift import lift_people
     from demo.people import check_person, people_table, read_people
     from demo.stages import check_same_video, detect_people, render

@@ -11,7 +11,7 @@ from common.data.custom_2d import read_custom_2d
 from common.data.datasets import read_sequences
 from common.errors import InputError
 from demo.convert import COCO_17, convert
-from demo.detect import read_keypoints
+from demo.keypoint_files import read_keypoints
 
 SYMMETRY = [[1, 3, 5, 7, 9, 11, 13, 15], [2, 4, 6, 8, 10, 12, 14, 16]]
 

@@ -1,4 +1,4 @@
-"""Detectors of the demo: tables to the 17 joints, the detectors' own errors, and files of keypoints."""
+"""Detectors of the demo: tables to the 17 joints, people followed, and the detectors' own errors."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import pytest
 from common.errors import InputError
 from common.geometry.skeleton import H36M
 from common.wild import BONES
-from demo import convert, detect
+from demo import blazepose, convert, detect, follow
 from demo.convert import BLAZEPOSE_33, COCO_17, Conversion
 
 TABLES = [COCO_17, BLAZEPOSE_33]
@@ -211,28 +211,28 @@ def test_mediapipe_without_models(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "version_info", (3, 12, 0))
     message = refusal(detect.create_detector)
     assert "0.10.99" in message
-    assert f"mediapipe=={detect.WHEEL}" in message
+    assert f"mediapipe=={blazepose.WHEEL}" in message
 
 
 def test_which_landmark_model(tmp_path: Path) -> None:
     full, heavy, other = (
         tmp_path / name for name in ("pose_landmark_full.tflite", "pose_landmark_heavy.tflite", "other.tflite")
     )
-    assert "install" in refusal(lambda: detect._landmark_model(None, tmp_path))
+    assert "install" in refusal(lambda: blazepose._landmark_model(None, tmp_path))
     full.write_bytes(b"\0\0\0\0TFL3....")
-    assert detect._landmark_model(None, tmp_path) == full
-    assert detect._landmark_model("full", tmp_path) == full
-    message = refusal(lambda: detect._landmark_model("heavy", tmp_path))
+    assert blazepose._landmark_model(None, tmp_path) == full
+    assert blazepose._landmark_model("full", tmp_path) == full
+    message = refusal(lambda: blazepose._landmark_model("heavy", tmp_path))
     assert "@mediapipe/pose@" in message
     assert f"package/{heavy.name}" in message
     heavy.write_bytes(b"\0\0\0\0TFL3....")
-    assert detect._landmark_model(None, tmp_path) == heavy
-    assert detect._landmark_model("heavy", tmp_path) == heavy
-    assert detect._landmark_model("full", tmp_path) == full
-    assert str(other) in refusal(lambda: detect._landmark_model(other, tmp_path))
+    assert blazepose._landmark_model(None, tmp_path) == heavy
+    assert blazepose._landmark_model("heavy", tmp_path) == heavy
+    assert blazepose._landmark_model("full", tmp_path) == full
+    assert str(other) in refusal(lambda: blazepose._landmark_model(other, tmp_path))
     other.write_bytes(b"<!DOCTYPE html>")
-    assert "TensorFlow Lite" in refusal(lambda: detect._landmark_model(str(other), tmp_path))
-    assert refusal(lambda: detect._landmark_model("", tmp_path))
+    assert "TensorFlow Lite" in refusal(lambda: blazepose._landmark_model(str(other), tmp_path))
+    assert refusal(lambda: blazepose._landmark_model("", tmp_path))
 
 
 @pytest.mark.parametrize("size", [(1920, 1080), (1080, 1920), (640, 480), (500, 500), (4000, 300), (1, 1), (300, 2)])
@@ -240,7 +240,7 @@ def test_which_landmark_model(tmp_path: Path) -> None:
 def test_squares_cover_the_picture(size: tuple[int, int], share: float) -> None:
     width, height = size
     side = max(1, round(share * max(min(size), max(size) // 4)))
-    tiles = detect._tiles(width, height, side)
+    tiles = follow.cover(width, height, side)
     if not tiles:
         assert max(size) <= side
         return
@@ -257,16 +257,16 @@ def test_squares_cover_the_picture(size: tuple[int, int], share: float) -> None:
 def test_regions_point_from_the_hips_to_the_head() -> None:
     hips = np.array([100.0, 200.0])
     for along, turn in (((0, -50), 0), ((50, 0), np.pi / 2), ((0, 50), np.pi), ((-50, 0), -np.pi / 2)):
-        region = detect.Region.around(hips, hips + along)
-        assert (region.x, region.y, region.side) == (100, 200, 2 * 50 * detect.MARGIN)
+        region = follow.Region.around(hips, hips + along)
+        assert (region.x, region.y, region.side) == (100, 200, 2 * 50 * follow.MARGIN)
         assert np.exp(1j * region.turn) == pytest.approx(np.exp(1j * turn))
     assert region.same(region._replace(x=105))
     assert not region.same(region._replace(x=200))
 
 
 def test_two_on_one_person_are_one() -> None:
-    def person(shift: float) -> detect._Person:
-        return detect._Person(points(BLAZEPOSE_33) + np.array([shift, 0, 0]), detect.Region(500, 500, 1000, 0))
+    def person(shift: float) -> follow.Person:
+        return follow.Person(points(BLAZEPOSE_33) + np.array([shift, 0, 0]), follow.Region(500, 500, 1000, 0))
 
     assert person(20).doubles([person(200), person(0)])
     assert not person(200).doubles([person(0), person(400)])
@@ -318,7 +318,7 @@ def test_after_a_reset_nobody_is_where_they_were(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(
         detector, "_look", lambda graphs, picture, region: pytest.fail("looked for somebody of the last scene")
     )
-    detector._people = [detect._Person(np.ones((33, 3), np.float32), detect.Region(50, 50, 80, 0))]
+    detector._people = [follow.Person(np.ones((33, 3), np.float32), follow.Region(50, 50, 80, 0))]
     detector._time = 0.0
     detector.reset()
     assert detector.detect(np.zeros((90, 160, 3), np.uint8), 0.1).shape == (0, 33, 3)
@@ -328,7 +328,7 @@ def test_after_a_reset_nobody_is_where_they_were(monkeypatch: pytest.MonkeyPatch
 
 def test_a_full_temporary_folder_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def use() -> str:
-        with detect._temporary_file(b"model", "a.tflite") as path:
+        with blazepose._temporary_file(b"model", "a.tflite") as path:
             return path.read_bytes().decode()
 
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
@@ -349,7 +349,7 @@ def test_a_full_temporary_folder_is_one_sentence(tmp_path: Path, monkeypatch: py
     assert "nowhere: cannot be written (No such file or directory)" in refusal(use)
 
 
-class World(detect._PeopleDetector):
+class World(follow.PeopleDetector):
     """Two perfect models of people who are discs: those who are in the middle of a square, or of a region, are seen
     there.
     """
@@ -362,9 +362,9 @@ class World(detect._PeopleDetector):
         super().__init__(most)
         self.there: list[tuple[float, float]] = []
         self.searched: list[tuple[int, int, int, int]] = []
-        self.looked: list[detect.Region] = []
+        self.looked: list[follow.Region] = []
 
-    def _find_in(self, frame: np.ndarray, square: tuple[int, int, int, int]) -> list[tuple[float, detect.Region]]:
+    def _find_in(self, frame: np.ndarray, square: tuple[int, int, int, int]) -> list[tuple[float, follow.Region]]:
         self.searched.append(square)
         (left, top, width, height), half = square, self.SIDE / 2
         there = [
@@ -372,14 +372,14 @@ class World(detect._PeopleDetector):
             for x, y in self.there
             if left <= x - half and x + half <= left + width and top <= y - half and y + half <= top + height
         ]
-        return [(1.0, detect.Region(x, y, self.SIDE, 0)) for x, y in there]
+        return [(1.0, follow.Region(x, y, self.SIDE, 0)) for x, y in there]
 
-    def _look(self, graphs: object, frame: np.ndarray, region: detect.Region) -> detect._Person | None:
+    def _look(self, graphs: object, frame: np.ndarray, region: follow.Region) -> follow.Person | None:
         self.looked.append(region)
         near = [(abs(x - region.x) + abs(y - region.y), x, y) for x, y in self.there]
         apart, x, y = min(near, default=(np.inf, 0, 0))
         return (
-            detect._Person(self.BODY + np.array([x, y, 0]), detect.Region(x, y, self.SIDE, 0))
+            follow.Person(self.BODY + np.array([x, y, 0]), follow.Region(x, y, self.SIDE, 0))
             if apart < 0.3 * region.side
             else None
         )
@@ -410,13 +410,13 @@ def test_newcomers_who_are_whole_in_the_picture_are_found_within_a_fifth_of_a_se
 def test_each_square_is_searched_every_fifth_of_a_second_and_all_where_nobody_is() -> None:
     world = World()
     world.see(0.0, HERE)
-    squares = {(0, 0, 1280, 720), *detect._tiles(1280, 720, 720)}
+    squares = {(0, 0, 1280, 720), *follow.cover(1280, 720, 720)}
     assert set(world.searched) == squares
     for frame in range(30):
         world.searched.clear()
         for part in range(6):
             world.see((1 + 6 * frame + part) / 30, HERE)
-        assert sorted(world.searched) == sorted(detect._tiles(1280, 720, 720))
+        assert sorted(world.searched) == sorted(follow.cover(1280, 720, 720))
     world.searched.clear()
     world.see(6.1)  # lost: everywhere, and at once
     assert set(world.searched) >= squares
@@ -512,10 +512,10 @@ needs_sample = pytest.mark.skipif(
 @needs_mediapipe
 @needs_sample
 def test_neither_the_silhouette_nor_threads_change_a_bit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(detect, "LARGE", 0)  # the first uses every core for one person
+    monkeypatch.setattr(blazepose, "LARGE", 0)  # the first uses every core for one person
     detectors = [detect.create_detector("mediapipe", "full") for _ in range(2)]
-    monkeypatch.setattr(detect, "_without_silhouette", Path.read_bytes)
-    monkeypatch.setattr(detect, "PARALLEL", 1)
+    monkeypatch.setattr(blazepose, "_without_silhouette", Path.read_bytes)
+    monkeypatch.setattr(blazepose, "PARALLEL", 1)
     detectors.append(detect.create_detector("mediapipe", "full"))
     detectors[1]._alone = detectors[1]._lookers
     found = 0
@@ -541,79 +541,3 @@ def test_mediapipe_finds_the_people_of_a_video() -> None:
     middle = np.median(pose[..., :2], axis=(0, 1))
     assert 0 < middle[0] < width
     assert 0 < middle[1] < height
-
-
-# Files of keypoints
-# ----------------------------------------------------------------------------------------------------------
-
-
-def clip() -> np.ndarray:
-    """Two people in six frames (2, 6, 17, 3); the second is away in two of them."""
-    keypoints = convert.convert(points(COCO_17, shape=(2, 6)), COCO_17)
-    keypoints[1, 2:4] = 0
-    return keypoints
-
-
-def test_keypoints_round_trip(tmp_path: Path) -> None:
-    path = tmp_path / "new" / "clip.npz"
-    detect.write_keypoints(path, clip(), 29.97, (640, 480))
-    keypoints, fps, size = detect.read_keypoints(path)
-    np.testing.assert_array_equal(keypoints, clip())
-    assert (keypoints.dtype, fps, size) == (np.float32, 29.97, (640, 480))
-    with pytest.raises(ValueError, match="people"):
-        detect.write_keypoints(path, clip()[0], 30, (640, 480))
-
-
-def spoiled(value: float, axis: int) -> np.ndarray:
-    keypoints = clip()
-    keypoints[1, 4, 16, axis] = value
-    return keypoints
-
-
-BAD = {
-    "another format": ({"format": "hot-motion 1"}, "format"),
-    "no size": ({"size": None}, "size is missing"),
-    "no keypoints": ({"keypoints": None}, "keypoints is missing"),
-    "objects": ({"keypoints": np.array([None])}, "keypoints"),
-    "33 joints": ({"keypoints": np.zeros((1, 4, 33, 3))}, "demo/convert.py"),
-    "one person without its axis": ({"keypoints": clip()[0]}, r"\(people, frames, 17, 3\)"),
-    "no score": ({"keypoints": clip()[..., :2]}, "score"),
-    "text": ({"keypoints": clip().astype(str)}, "numbers"),
-    "nobody": ({"keypoints": clip()[:0]}, r"\(0, 6, 17, 3\)"),
-    "no frame": ({"keypoints": clip()[:, :0]}, r"\(2, 0, 17, 3\)"),
-    "NaN": ({"keypoints": spoiled(np.nan, 0)}, "nan .x of RWrist, person 1, frame 4."),
-    "infinity": ({"keypoints": spoiled(np.inf, 1)}, "inf .y of RWrist"),
-    "score in percent": ({"keypoints": spoiled(87, 2)}, "87.0 .score of RWrist"),
-    "negative score": ({"keypoints": spoiled(-0.5, 2)}, "score of RWrist"),
-    "COCO's order": ({"joints": np.array(convert._COCO)}, "joints"),
-    "no frame rate": ({"fps": 0.0}, "fps"),
-    "size of one number": ({"size": 640}, "size"),
-    "size of nothing": ({"size": [640, 0]}, "size"),
-}
-
-
-@pytest.mark.parametrize("name", BAD)
-def test_bad_keypoints_files(name: str, tmp_path: Path) -> None:
-    change, said = BAD[name]
-    path = tmp_path / "bad.npz"
-    good = {
-        "format": detect.FORMAT,
-        "joints": np.array(H36M.names),
-        "keypoints": clip(),
-        "fps": 30.0,
-        "size": [640, 480],
-    }
-    np.savez(path, **{field: value for field, value in (good | change).items() if value is not None})
-    with pytest.raises(InputError, match=said) as error:
-        detect.read_keypoints(path)
-    assert str(error.value).startswith(str(path))
-
-
-def test_no_keypoints_file(tmp_path: Path) -> None:
-    assert "no such file" in refusal(lambda: detect.read_keypoints(tmp_path / "none.npz"))
-    (tmp_path / "text.npz").write_text("hello")
-    assert "text.npz" in refusal(lambda: detect.read_keypoints(tmp_path / "text.npz"))
-    (tmp_path / "folder").mkdir()
-    assert refusal(lambda: detect.read_keypoints(tmp_path / "folder"))
-    blocked = tmp_path / "text.npz" / "clip.npz"
-    assert "cannot be written" in refusal(lambda: detect.write_keypoints(blocked, clip(), 30, (640, 480)))

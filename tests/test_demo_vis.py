@@ -28,8 +28,9 @@ from common.geometry.normalise import Normaliser
 from common.inference.checkpoint import save_checkpoint
 from demo import stages
 from demo.convert import BLAZEPOSE_33
-from demo.detect import DETECTORS, read_keypoints, write_keypoints
+from demo.detect import DETECTORS
 from demo.export import Poses, read_poses, write_poses
+from demo.keypoint_files import read_keypoints, write_keypoints
 from demo.video import VideoWriter, open_video
 from model import create_model
 from tests.conftest import ROOT

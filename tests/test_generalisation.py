@@ -18,7 +18,7 @@ from common.evaluation.evaluate import evaluate_lifting
 from common.geometry.normalise import Normaliser
 from common.inference.checkpoint import save_checkpoint
 from common.inference.lifting import Lifter
-from demo.detect import write_keypoints
+from demo.keypoint_files import write_keypoints
 from model import create_model
 from tests.rules import motion
 from tests.test_real_film import FPS, in_camera_axes, person, ring, seen
