@@ -33,7 +33,13 @@ class Detector(Protocol):
         """Give back the threads and the memory; nothing is detected after this."""
 
 
-DETECTORS: dict[str, Callable[[str | Path | None], Detector]] = {"mediapipe": MediaPipeDetector}
+def _hrnet(model: str | Path | None) -> Detector:
+    from demo.hrnet import HRNetDetector  # brings PyTorch
+
+    return HRNetDetector(model)
+
+
+DETECTORS: dict[str, Callable[[str | Path | None], Detector]] = {"mediapipe": MediaPipeDetector, "hrnet": _hrnet}
 """By name: each is called with the model that the user asked for, or None. Another detector joins by a line here."""
 
 
