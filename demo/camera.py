@@ -7,6 +7,7 @@ import math
 import tomllib
 import warnings
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,13 @@ from common.errors import InputError
 from common.geometry.camera import Camera, camera_for, camera_of_view
 from demo.video import IMAGES
 
+BENT = ("distortions", "distortion_coefficients", "dist_coeffs", "distCoeffs", "distortion", "dist", "D")
+COUNTS = (4, 5, 8, 12, 14)
+"""How many numbers OpenCV takes for a lens: k1, k2, p1, p2, k3 and so on; of a fisheye four, k1 to k4."""
+EXACT = 0.5
+"""A lens that bends the picture's border cannot be made straight better than this, pixels, is none."""
+ROUNDS = 20
+"""Of the approximation of straight points; each leaves a small share of the error."""
 MATRIX = ("matrix", "camera_matrix", "cameraMatrix", "K")
 SIZE = ("size", "image_size", "imageSize")
 SIDES = (("image_width", "image_height"), ("width", "height"))
@@ -30,6 +38,51 @@ FILM_DIAGONAL = math.hypot(36, 24)
 """Of a picture on 35 mm film, which equivalent focal lengths speak of, mm."""
 UNITS = {2: 25.4, 3: 10.0, 4: 1.0, 5: 0.001}
 """Millimetres in the unit of EXIF's FocalPlaneResolutionUnit."""
+
+
+@dataclass(frozen=True)
+class Lens(Camera):
+    """A camera whose lens bends lines. coefficients: as OpenCV has them; fisheye: whether of its fisheye model."""
+
+    coefficients: tuple[float, ...] = ()
+    fisheye: bool = False
+
+    def straight(self, pixels: np.ndarray) -> np.ndarray:
+        """Where pixels (N, 2) would be if the lens did not bend: (N, 2), float64."""
+        matrix, points = self._matrix(), np.ascontiguousarray(pixels, np.float64).reshape(-1, 1, 2)
+        coefficients = np.array(self.coefficients)
+        if self.fisheye:
+            return cv2.fisheye.undistortPoints(points, matrix, coefficients, P=matrix).reshape(-1, 2)
+        straight = cv2.undistortPoints(points, matrix, coefficients, P=matrix).reshape(-1, 2)
+        for _ in range(ROUNDS):  # OpenCV stops early
+            straight = straight + pixels - self.bent(straight)
+        return straight
+
+    def bent(self, pixels: np.ndarray) -> np.ndarray:
+        """The inverse of `straight`."""
+        matrix, coefficients = self._matrix(), np.array(self.coefficients)
+        rays = (np.asarray(pixels, np.float64) - self.center) / self.focal  # (N, 2)
+        if self.fisheye:
+            return cv2.fisheye.distortPoints(rays.reshape(-1, 1, 2), matrix, coefficients).reshape(-1, 2)
+        ahead = np.concatenate([rays, np.ones((len(rays), 1))], axis=1)  # (N, 3)
+        return cv2.projectPoints(ahead, np.zeros(3), np.zeros(3), matrix, coefficients)[0].reshape(-1, 2)
+
+    def _matrix(self) -> np.ndarray:
+        return np.array([[self.focal[0], 0, self.center[0]], [0, self.focal[1], self.center[1]], [0, 0, 1]])
+
+
+def straighten(keypoints: np.ndarray, camera: Camera | None) -> np.ndarray:
+    """Keypoints (..., 3), pixels and score, as a camera without distortion would see them.
+
+    A joint outside the picture, where the numbers of a lens mean nothing, is moved as the border next to it is.
+    """
+    if not isinstance(camera, Lens):
+        return keypoints
+    pixels = keypoints[..., :2].reshape(-1, 2)  # (N, 2)
+    inside = np.clip(pixels, 0, camera.size)
+    moved = (camera.straight(inside) + pixels - inside).reshape(keypoints[..., :2].shape)
+    found = keypoints[..., 2:] > 0
+    return np.concatenate([np.where(found, moved, keypoints[..., :2]), keypoints[..., 2:]], axis=-1).astype(np.float32)
 
 
 def choose_camera(
@@ -57,8 +110,9 @@ def read_camera(path: str | Path, name: str = "") -> Camera:
     """The camera of a file of intrinsics: TOML as Pose2Sim writes it, YAML or XML as OpenCV does, or JSON with the same
     names.
 
-    name: which one, where the file holds several, in tables of their own. Focal length and centre are read, distortion
-    is not. Raises InputError where the file cannot be read, holds no camera, or several of which none is called `name`.
+    name: which one, where the file holds several, in tables of their own. It is a Lens where it bends lines. Raises
+    InputError where the file cannot be read, holds no camera or one that cannot be, or several of which none is called
+    `name`.
     """
     path = Path(path)
     cameras = list(_cameras(_read_table(path), ""))
@@ -139,7 +193,54 @@ def _camera(path: Path, name: str, table: Mapping[str, object]) -> Camera:
         raise InputError(f"{path}: has no size of the picture beside {key}; {LAYOUT}")
     if not (size >= 1).all():
         raise InputError(f"{path}: says that the picture is {size[0]:g} x {size[1]:g} pixels; correct it")
-    return Camera(name, (float(size[0]), float(size[1])), (fx, fy), (cx, cy))
+    camera = Camera(name, (float(size[0]), float(size[1])), (fx, fy), (cx, cy))
+    return _with_lens(path, camera, table)
+
+
+def _with_lens(path: Path, camera: Camera, table: Mapping[str, object]) -> Camera:
+    """The camera with the distortion that its table has, if any."""
+    key = next((key for key in BENT if table.get(key) is not None), None)
+    if key is None:
+        return camera
+    value = table[key]
+    if isinstance(value, Mapping):  # as OpenCV and ROS write one
+        value = value.get("data")
+    fisheye = table.get("fisheye") in (True, 1) or table.get("distortion_model") in ("equidistant", "fisheye")
+    counts = (4,) if fisheye else COUNTS
+    try:
+        count = np.size(np.array(value, dtype=np.float64))
+    except (TypeError, ValueError, OverflowError):
+        count = 0
+    coefficients = _numbers(path, key, value, count if count in counts else counts[0])
+    if not coefficients.any():
+        return camera
+    lens = Lens(
+        camera.name,
+        camera.size,
+        camera.focal,
+        camera.center,
+        coefficients=tuple(coefficients.tolist()),
+        fisheye=fisheye,
+    )
+    _check_lens(path, key, lens)
+    return lens
+
+
+def _check_lens(path: Path, key: str, lens: Lens) -> None:
+    """Raise InputError where no lens bends a picture so: lines outwards fold, or cannot be made straight."""
+    width, height = lens.size
+    steps = np.linspace(0, 1, 33)[:, None]  # (33, 1)
+    middle = np.array(lens.center)
+    for corner in np.array([(0, 0), (width, 0), (0, height), (width, height)]):
+        line = middle + steps * (corner - middle)  # (33, 2) from the centre outwards
+        straight = lens.straight(line)
+        outwards = ((straight - middle) @ (corner - middle)) / max(np.linalg.norm(corner - middle), 1)
+        exact = np.isfinite(straight).all() and np.abs(lens.bent(straight) - line).max() <= EXACT
+        if not exact or not (np.diff(outwards) > 0).all():
+            raise InputError(
+                f"{path}: field {key} is of no lens, it folds the picture at its corner {corner[0]:g}, {corner[1]:g}; "
+                "correct it, or leave it out"
+            )
 
 
 def _numbers(path: Path, key: str, value: object, count: int) -> np.ndarray:

@@ -84,7 +84,9 @@ def build_parser() -> Parser:
         "says, else 53)",
     )  # fmt: skip
     group.add_argument(
-        "--camera", metavar="FILE", help="in place of --fov, the camera's matrix and picture size (demo/camera.py)"
+        "--camera",
+        metavar="FILE",
+        help="in place of --fov, the camera's matrix, picture size and distortion (demo/camera.py)",
     )
     group.add_argument("--smooth", action="store_true", help="take jitter out of the poses with a 1-euro filter")
     group.add_argument("--gpu", default="0", help="number of the CUDA device, where there is one (default: 0)")
@@ -153,7 +155,7 @@ def run(args: argparse.Namespace, video: VideoReader | None, name: str, results:
     from common.inference.checkpoint import find_checkpoint, shipped_checkpoint
     from common.inference.compute import choose_compute
     from common.inference.lifting import Lifter
-    from demo.camera import choose_camera
+    from demo.camera import choose_camera, straighten
     from demo.detect import create_detector
     from demo.export import Poses, hash_file, read_poses, write_csv, write_json, write_poses, write_viewer
     from demo.keypoint_files import write_keypoints
@@ -202,7 +204,9 @@ def run(args: argparse.Namespace, video: VideoReader | None, name: str, results:
         weights = find_checkpoint(args.checkpoint) if args.checkpoint else shipped_checkpoint()
         lifter = Lifter.from_checkpoint(weights, choose_compute("auto", args.gpu, "fp32").device)
         started = time.perf_counter()
-        poses_3d, valid = lift_people(keypoints, size, fps, lifter, smooth=args.smooth, height=args.height, fov=camera)
+        poses_3d, valid = lift_people(
+            straighten(keypoints, camera), size, fps, lifter, smooth=args.smooth, height=args.height, fov=camera
+        )
         done(f"3D by {lifter.model.name}: {valid.size} frames", valid.size)
         poses = Poses(poses_3d, keypoints, valid, fps, size, lifter.model.name, hash_file(weights))
         with results.writing("poses.npz") as path:

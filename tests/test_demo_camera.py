@@ -17,7 +17,7 @@ from PIL.ExifTags import IFD, Base
 from common.errors import InputError
 from common.geometry.camera import FIELD_OF_VIEW, Camera, camera_for, camera_of_view, view_of_camera
 from common.geometry.skeleton import H36M
-from demo.camera import camera_of_image, choose_camera, read_camera
+from demo.camera import Lens, camera_of_image, choose_camera, read_camera, straighten
 from demo.export import read_poses
 from demo.keypoint_files import write_keypoints
 from tests.test_shipped import walker
@@ -46,6 +46,71 @@ def toml(*names: str) -> str:
         for name in names
     ]
     return "\n".join([*tables, "[metadata]\nadjusted = false\n"])
+
+
+def bent(path: Path, **table: object) -> Path:
+    path.write_text(json.dumps({"matrix": MATRIX, "size": SIZE} | table))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("coefficients", "fisheye"),
+    [([-0.2, 0.05, 0.001, -0.002], False), ([-0.2, 0.05, 0.001, -0.002, 0.01], False), ([0.02, 0.01, 0, 0], True)],
+)
+def test_a_lens_that_bends_is_made_straight(coefficients: list[float], fisheye: bool, tmp_path: Path) -> None:
+    camera = read_camera(bent(tmp_path / "a.json", distortions=coefficients, fisheye=fisheye))
+    assert isinstance(camera, Lens)
+    large = camera_for(camera, (2 * SIZE[0], 2 * SIZE[1]))
+    rng = np.random.default_rng(0)
+    straight = rng.uniform([200, 300], [900, 1600], (50, 2))
+    for scale, lens in ((1, camera), (2, large)):
+        assert isinstance(lens, Lens)
+        seen = lens.bent(scale * straight)
+        assert np.abs(seen - scale * straight).max() > 2
+        keypoints = np.concatenate([seen, np.ones((50, 1))], axis=1)[None]  # (1, 50, 3)
+        keypoints[0, 7] = 0
+        result = straighten(keypoints, lens)
+        assert not result[0, 7].any()
+        expected = np.delete(scale * straight, 7, axis=0)
+        np.testing.assert_allclose(np.delete(result[0, :, :2], 7, axis=0), expected, atol=0.02)
+    outside = straighten(np.array([[[-5000.0, 900, 0.5], [0, 900, 0.5]]]), camera)[0]
+    np.testing.assert_allclose(outside[0, :2] + [5000, 0], outside[1, :2], atol=1e-2)
+    plain = read_camera(bent(tmp_path / "b.json", distortions=[0, 0, 0, 0]))
+    assert not isinstance(plain, Lens)
+    assert straighten(keypoints, plain) is keypoints
+
+
+def test_distortion_in_files_of_opencv_and_pose2sim(tmp_path: Path) -> None:
+    storage = cv2.FileStorage(str(tmp_path / "a.yml"), cv2.FILE_STORAGE_WRITE)
+    storage.write("image_width", SIZE[0])
+    storage.write("image_height", SIZE[1])
+    storage.write("camera_matrix", np.array(MATRIX))
+    storage.write("distortion_coefficients", np.array([[-0.1, 0.02, 0.0, 0.001, 0.0]]))
+    storage.release()
+    text = f'[c]\nname = "c"\nsize = [1080.0, 1920.0]\nmatrix = {MATRIX}\ndistortions = [-0.1, 0.02, 0.0, 0.001]\n'
+    (tmp_path / "a.toml").write_text(text + "fisheye = false\n")
+    first, second = read_camera(tmp_path / "a.yml"), read_camera(tmp_path / "a.toml")
+    points = np.array([[100.0, 200], [900, 1700]])
+    assert isinstance(first, Lens)
+    assert isinstance(second, Lens)
+    np.testing.assert_allclose(first.straight(points), second.straight(points), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ({"distortions": [-5.0, 0, 0, 0]}, "distortions is of no lens"),
+        ({"distortions": [0.0, 0, 1e9, 0]}, "distortions is of no lens"),
+        ({"distortions": [-0.1, 0.2]}, "field distortions is not 4 numbers"),
+        ({"distortions": ["a"] * 4}, "field distortions is not 4 numbers"),
+        ({"D": [-0.1, float("nan"), 0, 0]}, "field D is not 4 numbers"),
+        ({"distortions": [-0.1, 0, 0, 0, 0], "fisheye": True}, "field distortions is not 4 numbers"),
+        ({"distortions": [-40.0, 0, 0, 0], "fisheye": True}, "distortions is of no lens"),
+    ],
+)
+def test_a_lens_that_cannot_be(table: dict, message: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=message):
+        read_camera(bent(tmp_path / "a.json", **table))
 
 
 @pytest.mark.parametrize("size", [(1920, 1080), (1080, 1920), (640, 640)])
