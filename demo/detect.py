@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -39,7 +40,18 @@ def _hrnet(model: str | Path | None) -> Detector:
     return HRNetDetector(model)
 
 
-DETECTORS: dict[str, Callable[[str | Path | None], Detector]] = {"mediapipe": MediaPipeDetector, "hrnet": _hrnet}
+def _rtm(model: str | Path | None, one_stage: bool) -> Detector:
+    from demo.rtm import RTMDetector
+
+    return RTMDetector(model, one_stage)
+
+
+DETECTORS: dict[str, Callable[[str | Path | None], Detector]] = {
+    "mediapipe": MediaPipeDetector,
+    "hrnet": _hrnet,
+    "rtmpose": partial(_rtm, one_stage=False),
+    "rtmo": partial(_rtm, one_stage=True),
+}
 """By name: each is called with the model that the user asked for, or None. Another detector joins by a line here."""
 
 
