@@ -78,11 +78,11 @@ def people_table(keypoints: np.ndarray, fps: float, first: int = 0) -> str:
     for number, clip in enumerate(keypoints, first):
         seen = np.flatnonzero((clip[..., 2] > 0).any(axis=1))  # (N,) frames
         if not len(seen):
-            lines.append(f"{number:6}          -          -    0 %      -")
+            lines.append(f"{number:6}          -          -     0%      -")
             continue
         start, end = int(seen[0]), int(seen[-1]) + 1
         share, score = len(seen) / (end - start), float(clip[seen, :, 2].mean())
-        lines.append(f"{number:6} {_clock(start / fps):>10} {_clock(end / fps):>10} {share:>4.0%} {score:>8.2f}")
+        lines.append(f"{number:6} {_clock(start / fps):>10} {_clock(end / fps):>10} {share:>6.0%} {score:>6.2f}")
     return "\n".join(lines)
 
 
