@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from common.errors import InputError
-from demo.blazepose import MediaPipeDetector
+from demo.blazepose import BlazePose
 from demo.convert import Conversion
 
 
@@ -33,16 +33,20 @@ class Detector(Protocol):
         """Give back the threads and the memory; nothing is detected after this."""
 
 
-DETECTORS: dict[str, Callable[[str | Path | None], Detector]] = {"mediapipe": MediaPipeDetector}
+DETECTORS: dict[str, Callable[[str | Path | None], Detector]] = {"blazepose": BlazePose}
 """By name: each is called with the model that the user asked for, or None. Another detector joins by a line here."""
 
+FORMER = {"mediapipe": "blazepose"}
+"""Names that detectors had before."""
 
-def create_detector(name: str = "mediapipe", model: str | Path | None = None) -> Detector:
+
+def create_detector(name: str = "blazepose", model: str | Path | None = None) -> Detector:
     """A detector for one video. model: which of the detector's models, or the path of one; None: the best that is
     there.
 
     Raises InputError where there is no detector of the name, or it cannot run here.
     """
+    name = FORMER.get(name, name)
     if name not in DETECTORS:
         raise InputError(f"detector is {name!r}; there is {', '.join(sorted(DETECTORS))}")
     return DETECTORS[name](model)

@@ -56,7 +56,7 @@ def build_parser() -> Parser:
         "--poses", metavar="FILE", help="3D poses of an earlier run (poses.npz): only draw and export them"
     )
     group = parser.add_argument_group("2D")
-    group.add_argument("--detector", default="mediapipe", help="who finds the joints (default: mediapipe)")
+    group.add_argument("--detector", default="blazepose", help="blazepose or movenet (default: blazepose)")
     group.add_argument(
         "--detector_model", help="full, heavy or the file of a model (default: heavy where it is there, else full)"
     )
