@@ -15,9 +15,8 @@ $(VENV)/installed: requirements.txt demo/requirements.txt tests/requirements.txt
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet -r requirements.txt -r tests/requirements.txt
 	touch $@
 
-# mediapipe declares more than its pose part uses; --no-deps leaves that out. It has no wheel for Python 3.13, of which the demo tells.
 demo: install demo/video/sample_video.mp4
-	-$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps mediapipe==0.10.21
+	$(BIN)/python demo/models.py
 	$(BIN)/python demo/vis.py --video sample_video.mp4
 
 # The footage of the package Sports2D (BSD-3-Clause): taken out of its wheel, not installed.

@@ -46,7 +46,6 @@ import tempfile
 import zipfile
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from scipy.signal import butter, filtfilt
 
@@ -69,9 +68,8 @@ from common.geometry.camera import FIELD_OF_VIEW, Camera, camera_for, rotate
 from common.geometry.skeleton import H36M
 from common.inference.lifting import Lifter, resample_3d
 from common.wild import HEIGHT
-from demo.blazepose import MediaPipeDetector, _graph, _import_mediapipe, _landmark_model
+from demo.blazepose import BlazePose
 from demo.convert import BLAZEPOSE_33, convert
-from demo.follow import Region
 from demo.keypoint_files import read_keypoints, write_keypoints
 from demo.lift import lift_people
 from demo.stages import detect_people
@@ -113,22 +111,6 @@ class Films:
     fps: float
 
 
-# As the demo's detector looks at one person, but for the landmarks in space.
-_WORLD = """
-input_stream: "IMAGE:image"
-input_stream: "ROI:region"
-input_side_packet: "MODEL_COMPLEXITY:model_complexity"
-output_stream: "WORLD_LANDMARKS:world"
-node {
-  calculator: "PoseLandmarkByRoiCpu"
-  input_stream: "IMAGE:image"
-  input_stream: "ROI:region"
-  input_side_packet: "MODEL_COMPLEXITY:model_complexity"
-  output_stream: "WORLD_LANDMARKS:world"
-}
-"""
-
-
 # ---- films ----
 
 
@@ -164,50 +146,21 @@ def find_films(folder: Path) -> tuple[list[Path], list[Camera]]:
     return videos, [cameras[video.stem] for video in videos]
 
 
-class Detector3D(MediaPipeDetector):
+class Detector3D(BlazePose):
     """The demo's detector, which remembers of each picture what it says of the people's 3D."""
 
     def __init__(self, model: str | None) -> None:
         super().__init__(model)
-        path = _landmark_model(model, Path(_import_mediapipe().__file__).parent / "modules" / "pose_landmark")
-        self._graph_3d = _graph(_WORLD, path)
-        self._regions: dict[bytes, Region] = {}
         self.people: list[list[tuple[np.ndarray, np.ndarray]]] = []
         """For each picture: the 17 joints of everybody, as (17, 3) pixels and score, and as (17, 3) metres."""
 
     def detect(self, frame: np.ndarray, time: float) -> np.ndarray:
-        """As MediaPipeDetector does."""
-        self._regions.clear()
+        """As BlazePose does."""
         found = super().detect(frame, time)
         self.people.append(
-            [(convert(points, BLAZEPOSE_33), BLAZEPOSE_33.matrix @ self._world(frame, points)) for points in found]
+            [(convert(person.points, BLAZEPOSE_33), BLAZEPOSE_33.matrix @ person.world) for person in self._people]
         )
         return found
-
-    def close(self) -> None:
-        """As MediaPipeDetector does."""
-        super().close()
-        self._graph_3d.close()
-
-    def _look(self, graphs: object, frame: np.ndarray, region: Region) -> object:
-        person = super()._look(graphs, frame, region)
-        if person is not None:
-            self._regions[person.points.tobytes()] = region
-        return person
-
-    def _world(self, frame: np.ndarray, points: np.ndarray) -> np.ndarray:
-        """The 33 world landmarks of a person whose 2D points were found in `frame` -> (33, 3) metres, about the middle
-        of the hips.
-        """
-        x, y, side, turn = self._regions[points.tobytes()]
-        height, width = frame.shape[:2]
-        region = self._rect(
-            x_center=x / width, y_center=y / height, width=side / width, height=side / height, rotation=turn
-        )
-        world = self._graph_3d.process({"image": cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), "region": region}).world
-        if world is None:
-            return np.full((33, 3), np.nan)
-        return np.array([(point.x, point.y, point.z) for point in world.landmark])
 
 
 def detect_view(path: Path, model: str | None) -> tuple[np.ndarray, np.ndarray, float, tuple[int, int]]:

@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 
 from common.errors import InputError
-from demo.blazepose import MediaPipeDetector
+from demo.blazepose import BlazePose
 from demo.convert import Conversion
 
 
@@ -47,20 +47,24 @@ def _rtm(model: str | Path | None, one_stage: bool) -> Detector:
 
 
 DETECTORS: dict[str, Callable[[str | Path | None], Detector]] = {
-    "mediapipe": MediaPipeDetector,
+    "blazepose": BlazePose,
     "hrnet": _hrnet,
     "rtmpose": partial(_rtm, one_stage=False),
     "rtmo": partial(_rtm, one_stage=True),
 }
 """By name: each is called with the model that the user asked for, or None. Another detector joins by a line here."""
 
+FORMER = {"mediapipe": "blazepose"}
+"""Names that detectors had before."""
 
-def create_detector(name: str = "mediapipe", model: str | Path | None = None) -> Detector:
+
+def create_detector(name: str = "blazepose", model: str | Path | None = None) -> Detector:
     """A detector for one video. model: which of the detector's models, or the path of one; None: the best that is
     there.
 
     Raises InputError where there is no detector of the name, or it cannot run here.
     """
+    name = FORMER.get(name, name)
     if name not in DETECTORS:
         raise InputError(f"detector is {name!r}; there is {', '.join(sorted(DETECTORS))}")
     return DETECTORS[name](model)

@@ -77,6 +77,7 @@ class Person(NamedTuple):
     velocity: tuple[float, float] = (0.0, 0.0)  # of the region, pixels per second
     first: float = 0.0  # when the person was found, seconds
     last: float = 0.0  # when the person was last seen
+    world: np.ndarray | None = None  # (33, 3) metres, about the middle of the hips, where the model says it
 
     def going_on(self, now: Person, time: float) -> Person:
         """The same person as he or she is `now`, at `time`."""
@@ -162,9 +163,9 @@ class PeopleDetector(ABC):
         self._lost: list[Person] = []
         self._time = -math.inf
         self._turn = -1  # which of the squares was searched last; they are counted on and on
-        # A graph does one thing at a time; several people, and the squares of a search, share a few of each kind. One
-        # person alone has a graph that runs on several cores, which makes no difference to the result.
-        self._workers = ThreadPoolExecutor(PARALLEL, thread_name_prefix="mediapipe")
+        # A network does one thing at a time; several people, and the squares of a search, share a few of each kind. One
+        # person alone has a network that runs on several cores, which makes no difference to the result.
+        self._workers = ThreadPoolExecutor(PARALLEL, thread_name_prefix="detector")
         self._finders: SimpleQueue[Any] = SimpleQueue()
         self._lookers: SimpleQueue[Any] = SimpleQueue()
         self._alone: SimpleQueue[Any] = SimpleQueue()
@@ -182,7 +183,7 @@ class PeopleDetector(ABC):
         self._time = time
         height, width = frame.shape[:2]
         side = max(min(height, width), max(height, width) // 4)
-        # The package's model sees 224 x 224 pixels, in which a person of a third of a wide picture's height is lost: so
+        # The model sees 224 x 224 pixels, in which a person of a third of a wide picture's height is lost: so
         # squares as large as the picture's shorter side are searched too and, where nothing is found, smaller ones.
         tiles = cover(width, height, side) or [(0, 0, width, height)]
         squares = [*tiles, *([(0, 0, width, height)] if len(tiles) > 1 else [])]
@@ -190,8 +191,8 @@ class PeopleDetector(ABC):
         room = self.most - len(self._people)
         first = squares if not self._people else [tiles[number % len(tiles)] for number in due if room]
         lost = [person for person in self._lost if person.is_awaited(time, width, height)][:room]
-        graphs = self._alone if len(self._people) == 1 and not first and not lost else self._lookers
-        looks = [self._workers.submit(self._look, graphs, frame, person.region) for person in self._people]
+        networks = self._alone if len(self._people) == 1 and not first and not lost else self._lookers
+        looks = [self._workers.submit(self._look, networks, frame, person.region) for person in self._people]
         guesses = [self._workers.submit(self._look, self._lookers, frame, person.heading(time)) for person in lost]
         finds = self._search(frame, [*first, *(person.square(time, width, height) for person in lost)])
         known = _follow(self._people, looks, time, [], DOUBLE)
@@ -259,8 +260,8 @@ class PeopleDetector(ABC):
         """Regions in which a person seems to be, each with how sure that is."""
 
     @abstractmethod
-    def _look(self, graphs: SimpleQueue, frame: np.ndarray, region: Region) -> Person | None:
-        """The joints of the person in a region, as one of the graphs sees them; None where there is nobody."""
+    def _look(self, networks: SimpleQueue, frame: np.ndarray, region: Region) -> Person | None:
+        """The joints of the person in a region, as one of the networks sees them; None where there is nobody."""
 
 
 def _different(found: list[tuple[float, Region]]) -> list[Region]:

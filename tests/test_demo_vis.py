@@ -172,7 +172,7 @@ def test_nobody_in_the_first_frames_shifts_nothing(
             ["--keypoints", "{folder}/keypoints.npz", "--checkpoint", "{folder}/nothing.pth"],
             ["nothing.pth", "no such file"],
         ),
-        (["--video", "{folder}/clip.mp4", "--detector", "eyes"], ["eyes", "mediapipe"]),
+        (["--video", "{folder}/clip.mp4", "--detector", "eyes"], ["eyes", "blazepose"]),
         (["--video", "{folder}/clip.mp4", "--detector", "nobody"], ["clip.mp4", "no person was found"]),
         (
             ["--video", "{folder}/clip.mp4", "--output", "{folder}/weights.pth/x"],
