@@ -16,7 +16,7 @@ from common.errors import InputError
 from common.files import require_file
 from demo.convert import LAYOUTS, Conversion, convert, layout_of
 from demo.keypoints import coco, mediapipe, mmpose, openpose, table, ultralytics
-from demo.keypoints.clip import Clip, Person
+from demo.keypoints.clip import Clip, Frames, Person, add_person
 from demo.keypoints.text import GIVE, files_of, frame_of_file, natural, number_in, read_json, read_text
 from demo.track import Tracker
 
@@ -120,7 +120,7 @@ def _read_json(path: Path) -> Clip:
     for tool, people_of in _OF_A_FRAME.items():
         people = people_of(document, where)
         if people:
-            return Clip(tool, {0: people}, complete=True)
+            return Clip(tool, _frame(where, people), complete=True)
     raise InputError(f"{path}: is JSON of an unknown tool, or of nobody; known are {KNOWN}")
 
 
@@ -146,7 +146,7 @@ def _read_folder(folder: Path) -> Clip:
 def _read_frames(files: list[Path]) -> Clip:
     """A JSON file for each frame, all of one tool. Which one shows with the first frame that has people."""
     tools = list(_OF_A_FRAME)
-    frames: dict[int | str, list[Person]] = {}
+    frames: Frames = {}
     for path in files:
         document = read_json(path)
         read = {tool: people for tool in tools if (people := _OF_A_FRAME[tool](document, str(path))) is not None}
@@ -154,8 +154,16 @@ def _read_frames(files: list[Path]) -> Clip:
             other = "" if len(tools) > 1 else f", not {tools[0]}'s as the files before it"
             raise InputError(f"{path}: is JSON of an unknown tool{other}; known are {KNOWN}")
         tools = list(read)
-        frames[frame_of_file(path)] = read[tools[0]]
+        frames |= _frame(str(path), read[tools[0]], frame_of_file(path))
     return Clip(tools[0], frames, complete=True)
+
+
+def _frame(where: str, people: list[Person], key: int | str = 0) -> Frames:
+    """One frame."""
+    frames: Frames = {key: []}
+    for person in people:
+        add_person(frames, where, key, person)
+    return frames
 
 
 def _conversion(path: Path, clip: Clip, people: list[Person], layout: str | None) -> Conversion:
