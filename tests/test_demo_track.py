@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pytest
 
@@ -270,9 +272,14 @@ def test_joints_that_are_missing_move_nobody() -> None:
 
 def test_what_is_over_is_let_go() -> None:
     """Neither what is kept nor what is looked at in a frame grows with people who flickered up long ago."""
-    tracker, rng = Tracker(30), np.random.default_rng(0)
-    for t in range(300):
-        tracker.add(np.array([person(100), person(*rng.uniform(1000, 90000, 2))]))
-        assert len(tracker._live) < 12, t
-    assert len(tracker._finished) == 0
-    assert lengths(tracker.tracks(4)) == [300]
+
+    def size_after(flickering: int) -> int:
+        tracker, rng = Tracker(30), np.random.default_rng(0)
+        for _ in range(300):
+            others = [person(*rng.uniform(1000, 90000, 2)) for _ in range(flickering)]
+            tracker.add(np.array([person(100), *others]))
+        size = len(pickle.dumps(tracker))
+        assert lengths(tracker.tracks(4)) == [300]
+        return size
+
+    assert size_after(10) < 2 * size_after(0)
