@@ -10,11 +10,11 @@ import math
 import torch
 from torch import Tensor
 
+from common.geometry.box import box_of
 from common.geometry.skeleton import H36M
 from common.geometry.windows import catmull_rom
 from common.wild import detector_noise as noise
 from common.wild.body import LEGS, LIMBS, rotations, unit
-from common.wild.box import box_of
 from common.wild.draw import Draw
 from common.wild.options import Wild
 
