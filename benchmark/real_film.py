@@ -227,7 +227,7 @@ def detect_view(path: Path, model: str | None) -> tuple[np.ndarray, np.ndarray, 
     own = np.full(keypoints.shape, np.nan)
     for person, frame in np.argwhere((keypoints[..., 2] > 0).any(axis=-1)):
         _, own[person, frame] = min(
-            detector.people[frame], key=lambda seen, at=(person, frame): np.abs(seen[0] - keypoints[at]).max()
+            detector.people[frame], key=lambda seen, index=(person, frame): np.abs(seen[0] - keypoints[index]).max()
         )
     return keypoints, own, float(video.fps), video.size
 
@@ -334,8 +334,8 @@ def lifted(films: Films, lifter: Lifter, fov: float | str | None = None) -> np.n
     """
     poses = []
     for clip, camera in zip(films.keypoints, films.cameras, strict=True):
-        of = camera if fov == "calibration" else fov
-        poses.append(lift_people(clip[None], camera.size, films.fps, lifter, fov=of)[0][0])
+        lens = camera if fov == "calibration" else fov
+        poses.append(lift_people(clip[None], camera.size, films.fps, lifter, fov=lens)[0][0])
     return np.stack(poses).astype(np.float64)
 
 

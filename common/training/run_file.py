@@ -182,9 +182,9 @@ def read_run(path: str | Path, parser: Parser) -> Run:
         **sizes,
         **_arguments(file, content["arguments"], parser),
     }  # of a file from before a size was a flag, too
-    said = {"model": checkpoint.name, **sizes}
+    own = {"model": checkpoint.name, **sizes}
     joints = checkpoint.sizes.get("joints")
-    other = [name for name, value in said.items() if arguments.get(name) != value]
+    other = [name for name, value in own.items() if arguments.get(name) != value]
     other += [name for name in ("n_joints", "out_joints") if arguments.get(name) not in (None, joints)]
     if other:
         raise _wrong(file, f"arguments: {', '.join(other)}", "is not that of the model in the file")
