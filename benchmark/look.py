@@ -44,10 +44,13 @@ from common.evaluation.metrics import mpjpe, p_mpjpe
 from common.files import check_writable, replacing
 from common.geometry.skeleton import H36M
 from common.inference.lifting import Lifter
+from demo.figure import SIDE_COLOURS, flat_view
 
 HIP, THORAX = 0, 8
 LEGS = ((1, 2, 3), (4, 5, 6))
 """Hip, knee and ankle: right, left."""
+ENDS = (6, 13, 3, 16)
+"""Ankles and wrists, left before right."""
 LEAST_HIP_LINE = 0.3
 """Along an axis that has less than this share of the true hip line, which hip is in front is not asked."""
 LEAST_SPINE = 0.5
@@ -267,10 +270,9 @@ def _mean(values: np.ndarray) -> np.ndarray:
 # ---- the sheet: placed in pixels, at 100 pixels an inch ----
 
 DPI = 100
-SIDES = {"right": "#d9482b", "left": "#1f6fb4", "middle": "#4d4d4d"}
-"""One colour for a side of the person, in every panel."""
 DARK = {"right": "#7d1d0c", "left": "#0b3358", "middle": "#000000"}
-"""Of the truth: a darker shade of its side's colour, so that a swap is seen, which stands out on top of the prediction.
+"""Colours of the truth: a darker shade of each side's colour. It stands out on top of the prediction, so that a swap is
+seen.
 """
 DASHES = (0, (3, 1.6))
 SCORES = colormaps["viridis"]
@@ -386,19 +388,23 @@ def _metres(looks: Sequence[Look], rows: Sequence[Sequence[int]]) -> float:
 
 
 def _limbs(points: np.ndarray, side: str, there: np.ndarray | None = None) -> np.ndarray:
-    """The limbs of one side of the person as one line with gaps: points (17, 2) -> (3 * limbs, 2); those without a
-    joint left out.
+    """The limbs of one side of the person as one line with gaps: points (17, 2) -> (3 * limbs, 2).
+
+    there (17,): joints that were found; limbs without one of their joints are left out.
     """
     line = []
     for joint, parent in H36M.bones:
-        of = "right" if joint in H36M.right else "left" if joint in H36M.left else "middle"
-        if of == side and (there is None or (there[joint] and there[parent])):
+        if H36M.sides[joint] == side and (there is None or (there[joint] and there[parent])):
             line += [points[joint], points[parent], (np.nan, np.nan)]
     return np.array(line).reshape(-1, 2)
 
 
 def _draw_limbs(
-    axes: Axes, points: np.ndarray, there: np.ndarray | None = None, colours: dict[str, str] = SIDES, **style: object
+    axes: Axes,
+    points: np.ndarray,
+    there: np.ndarray | None = None,
+    colours: dict[str, str] = SIDE_COLOURS,
+    **style: object,
 ) -> None:
     for side in ("middle", "left", "right"):
         axes.plot(*_limbs(points, side, there).T, color=colours[side], solid_capstyle="round", **style)
@@ -433,7 +439,7 @@ def _draw_2d(thumb: Axes, axes: Axes, sequence: PoseSequence, frame: int) -> Non
 
 def _draw_pose(axes: Axes, prediction: np.ndarray, truth: np.ndarray, across: int, metres: float) -> None:
     """Prediction and truth (17, 3), axis `across` to the right and height upwards, in the scale of the sheet."""
-    views = [pose[:, (across, 1)] * (1, -1) for pose in (prediction, truth)]
+    views = [flat_view(pose, across) for pose in (prediction, truth)]
     # In the middle is the true person, moved no more than it takes to show the predicted one; both have their hip at 0.
     half = np.array([POSE, BODY]) * metres / 2
     both = np.concatenate(views)
@@ -460,10 +466,11 @@ def _draw_pose(axes: Axes, prediction: np.ndarray, truth: np.ndarray, across: in
 def _draw_strip(axes: Axes, look: Look, moments: Sequence[int]) -> None:
     """The height of wrists and ankles above the hip, predicted and true, over the window."""
     time = np.arange(len(look.truth)) / look.sequence.fps
-    for side, joints in (("left", (6, 13)), ("right", (3, 16))):
-        for joint in joints:
-            axes.plot(time, -look.prediction[:, joint, 1], color=SIDES[side], linewidth=1.6)
-            axes.plot(time, -look.truth[:, joint, 1], color=DARK[side], linewidth=1, linestyle=DASHES, zorder=3)
+    predicted, true = (flat_view(pose, 0)[..., 1] for pose in (look.prediction, look.truth))  # (T, 17) height
+    for joint in ENDS:
+        side = H36M.sides[joint]
+        axes.plot(time, predicted[:, joint], color=SIDE_COLOURS[side], linewidth=1.6)
+        axes.plot(time, true[:, joint], color=DARK[side], linewidth=1, linestyle=DASHES, zorder=3)
     for frame in moments:
         axes.axvline(frame / look.sequence.fps, color="#999999", linewidth=0.8, zorder=0)
     axes.spines[["top", "right"]].set_visible(False)
@@ -476,11 +483,11 @@ def _draw_strip(axes: Axes, look: Look, moments: Sequence[int]) -> None:
 def _legend(figure: Figure, x: float, y: float) -> None:
     handles = [
         Line2D([], [], color=colour, linewidth=2.6, label=f"the person's {side}")
-        for side, colour in SIDES.items()
+        for side, colour in SIDE_COLOURS.items()
         if side != "middle"
     ]
-    handles.append(Line2D([], [], color=SIDES["middle"], linewidth=2.6, label="middle"))
-    handles.append(Line2D([], [], color=SIDES["middle"], linewidth=1.1, linestyle=DASHES, label="truth"))
+    handles.append(Line2D([], [], color=SIDE_COLOURS["middle"], linewidth=2.6, label="middle"))
+    handles.append(Line2D([], [], color=SIDE_COLOURS["middle"], linewidth=1.1, linestyle=DASHES, label="truth"))
     figure.legend(
         handles=handles,
         loc="upper left",

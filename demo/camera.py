@@ -17,7 +17,7 @@ from PIL.ExifTags import IFD, Base
 
 from common.errors import InputError
 from common.geometry.camera import Camera, camera_for, camera_of_view
-from demo.video import IMAGES
+from demo.video_read import IMAGES
 
 MATRIX = ("matrix", "camera_matrix", "cameraMatrix", "K")
 SIZE = ("size", "image_size", "imageSize")

@@ -23,8 +23,11 @@ from common.arguments import Parser, number
 from common.errors import InputError, exit_on_input_error
 
 if TYPE_CHECKING:
+    import numpy as np
+
+    from demo.poses import Poses
     from demo.results import Results
-    from demo.video import VideoReader
+    from demo.video_read import VideoReader
 
 OUTPUT = Path(__file__).resolve().parent / "output"
 LINES = 720  # height of the drawn video
@@ -101,7 +104,8 @@ def main() -> None:
         raise InputError("--keypoints and --poses are both given; give the one to start from")
     # What takes seconds to import comes here, where Ctrl-C is a sentence already.
     from demo.results import Results, name_after
-    from demo.video import find_source, open_video, record_camera
+    from demo.video_read import find_source, open_video
+    from demo.video_record import record_camera
 
     source, camera = find_source(args.video) if args.video else (Path(args.keypoints or args.poses), None)
     name = name_after(source)
@@ -124,71 +128,112 @@ def main() -> None:
 
 
 def run(args: argparse.Namespace, video: VideoReader | None, name: str, results: Results) -> None:
-    """The stages from what `args` start with, up to the results called `name`."""
+    """Run the stages from the one that `args` start with, and write the results, called `name`."""
     import cv2
 
-    from common.geometry.camera import view_of_camera
-    from common.inference.checkpoint import find_checkpoint, shipped_checkpoint
-    from common.inference.compute import choose_compute
-    from common.inference.lifting import Lifter
-    from demo.camera import choose_camera
-    from demo.detect import create_detector, read_keypoints, write_keypoints
-    from demo.export import Poses, hash_file, read_poses, write_csv, write_json, write_poses, write_viewer
-    from demo.lift import lift_people
-    from demo.stages import check_same_video, detect_people, render
+    from demo.export import write_csv, write_json
+    from demo.placing import place_people
+    from demo.poses import write_poses
+    from demo.stages import render
+    from demo.viewer import write_viewer
 
     cv2.setNumThreads(1)  # the stages run side by side: OpenCV's own threads would get in their way
-    started = time.perf_counter()
-
-    def done(what: str, frames: int) -> None:
-        nonlocal started
-        now = time.perf_counter()
-        print(f"{what}, {frames / (now - started):.0f} frames/s", flush=True)
-        started = now
-
     if args.poses:
-        poses = read_poses(args.poses)
-        if video:
-            check_same_video(video, args.poses, poses.valid.shape[1], poses.fps, poses.size)
+        poses = poses_of_file(args, video)
     else:
-        if args.keypoints:
-            about = (Path(video.path).name, video.size, float(video.fps)) if video else (None, None, args.fps)
-            keypoints, fps, size = read_keypoints(args.keypoints, *about)
-            if video:
-                check_same_video(video, args.keypoints, keypoints.shape[1], fps, size)
-        else:
-            assert video is not None  # main sees to it
-            fps, size = float(video.fps), video.size
-        camera = choose_camera(args.fov, args.camera, video.path if video else None, size)
-        if camera:
-            print(f"field of view: {view_of_camera(camera):.1f} degrees{f', by {camera.name}' if camera.name else ''}")
-        if not args.keypoints:
-            with contextlib.closing(create_detector(args.detector, args.detector_model)) as detector:
-                started = time.perf_counter()
-                assert video is not None
-                keypoints = detect_people(video, detector, args.people)
-            with results.writing("keypoints.npz") as path:
-                write_keypoints(path, keypoints, fps, size)
-            somebody, frames = (keypoints[..., 2] > 0).any(axis=(0, 2)).sum(), keypoints.shape[1]  # of (P, T, 17)
-            done(f"2D by {detector.name}: people {len(keypoints)}, somebody in {somebody} of {frames} frames", frames)
-        weights = find_checkpoint(args.checkpoint) if args.checkpoint else shipped_checkpoint()
-        lifter = Lifter.from_checkpoint(weights, choose_compute("auto", args.gpu, "fp32").device)
-        started = time.perf_counter()
-        poses_3d, valid = lift_people(keypoints, size, fps, lifter, smooth=args.smooth, height=args.height, fov=camera)
-        done(f"3D by {lifter.model.name}: {valid.size} frames", valid.size)
-        poses = Poses(poses_3d, keypoints, valid, fps, size, lifter.model.name, hash_file(weights))
+        poses = make_poses(args, video, results)
         with results.writing("poses.npz") as path:
             write_poses(path, poses)
     with results.writing("poses.csv") as path:
         write_csv(path, poses)
     with results.writing("poses.json") as path:
         write_json(path, poses)
+    offsets = place_people(poses.poses_3d, poses.posed, poses.fps, poses.keypoints_2d, args.fix_z)  # (P, T, 3)
     with results.writing("viewer.html") as path:
-        write_viewer(path, poses.poses_3d, poses.keypoints_2d, poses.valid, poses.fps, poses.size, name, args.fix_z)
+        write_viewer(path, poses, offsets, name)
     started = time.perf_counter()
     with results.writing(f"{name}.mp4") as path:
-        frames = render(video, poses, path, args.fix_z, args.lines)
-    done(f"drawing and encoding: {frames} frames", frames)
+        frames = render(video, poses, offsets, path, args.lines)
+    report(f"drawing and encoding: {frames} frames", frames, started)
+
+
+def poses_of_file(args: argparse.Namespace, video: VideoReader | None) -> Poses:
+    """The poses of --poses. Raises InputError where they cannot be of the video."""
+    from demo.poses import read_poses
+    from demo.stages import check_same_video
+
+    poses = read_poses(args.poses)
+    if video:
+        check_same_video(video, args.poses, poses.valid.shape[1], poses.fps, poses.size)
+    return poses
+
+
+def make_poses(args: argparse.Namespace, video: VideoReader | None, results: Results) -> Poses:
+    """3D poses from the 2D of --keypoints, or else of the video."""
+    from common.geometry.camera import view_of_camera
+    from common.inference.checkpoint import find_checkpoint, shipped_checkpoint
+    from common.inference.compute import choose_compute
+    from common.inference.lifting import Lifter
+    from demo.camera import choose_camera
+    from demo.lift import lift_people
+    from demo.poses import Poses
+    from demo.results import hash_file
+
+    keypoints = None
+    if args.keypoints:
+        keypoints, fps, size = keypoints_of_file(args, video)
+    else:
+        assert video is not None  # main sees to it
+        fps, size = float(video.fps), video.size
+    # A wrong camera is refused here, before the long work.
+    camera = choose_camera(args.fov, args.camera, video.path if video else None, size)
+    if camera:
+        print(f"field of view: {view_of_camera(camera):.1f} degrees{f', by {camera.name}' if camera.name else ''}")
+    if keypoints is None:
+        assert video is not None
+        keypoints = detect_keypoints(args, video, results)
+    weights = find_checkpoint(args.checkpoint) if args.checkpoint else shipped_checkpoint()
+    lifter = Lifter.from_checkpoint(weights, choose_compute("auto", args.gpu, "fp32").device)
+    started = time.perf_counter()
+    poses_3d, valid = lift_people(keypoints, size, fps, lifter, smooth=args.smooth, height=args.height, fov=camera)
+    report(f"3D by {lifter.model.name}: {valid.size} frames", valid.size, started)
+    return Poses(poses_3d, keypoints, valid, fps, size, lifter.model.name, hash_file(weights))
+
+
+def keypoints_of_file(args: argparse.Namespace, video: VideoReader | None) -> tuple[np.ndarray, float, tuple[int, int]]:
+    """The keypoints (P, T, 17, 3) of --keypoints, their frames per second and (width, height) of their pictures.
+
+    Raises InputError where they cannot be of the video.
+    """
+    from demo.detect import read_keypoints
+    from demo.stages import check_same_video
+
+    about = (video.path.name, video.size, float(video.fps)) if video else (None, None, args.fps)
+    keypoints, fps, size = read_keypoints(args.keypoints, *about)
+    if video:
+        check_same_video(video, args.keypoints, keypoints.shape[1], fps, size)
+    return keypoints, fps, size
+
+
+def detect_keypoints(args: argparse.Namespace, video: VideoReader, results: Results) -> np.ndarray:
+    """The keypoints (P, T, 17, 3) of the people in the video, also written to keypoints.npz."""
+    from demo.detect import create_detector, write_keypoints
+    from demo.stages import detect_people
+
+    with contextlib.closing(create_detector(args.detector, args.detector_model)) as detector:
+        started = time.perf_counter()
+        keypoints = detect_people(video, detector, args.people)
+    with results.writing("keypoints.npz") as path:
+        write_keypoints(path, keypoints, float(video.fps), video.size)
+    somebody, frames = (keypoints[..., 2] > 0).any(axis=(0, 2)).sum(), keypoints.shape[1]
+    found = f"people {len(keypoints)}, somebody in {somebody} of {frames} frames"
+    report(f"2D by {detector.name}: {found}", frames, started)
+    return keypoints
+
+
+def report(work: str, frames: int, started: float) -> None:
+    """Print which work was done, and its frames per second since `started` (of time.perf_counter)."""
+    print(f"{work}, {frames / (time.perf_counter() - started):.0f} frames/s", flush=True)
 
 
 if __name__ == "__main__":

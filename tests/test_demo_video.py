@@ -18,8 +18,10 @@ import numpy as np
 import pytest
 
 from common.errors import InputError
-from demo import video
-from demo.video import VideoReader, VideoWriter, find_source, open_video, record_camera
+from demo import video_record
+from demo.video_read import VideoReader, find_source, open_video
+from demo.video_record import record_camera
+from demo.video_write import VideoWriter
 
 SOUND_RATE = 48000
 
@@ -736,7 +738,7 @@ def camera(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
     monkeypatch.setattr(cv2, "VideoCapture", Camera)
     monkeypatch.setattr(cv2, "imshow", no_window)
     monkeypatch.setattr(cv2, "destroyAllWindows", no_window)
-    monkeypatch.setattr(video.time, "monotonic", lambda: Camera.now)
+    monkeypatch.setattr(video_record.time, "monotonic", lambda: Camera.now)
     return monkeypatch
 
 
