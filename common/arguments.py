@@ -57,8 +57,8 @@ def build_parser(default_model: str, prog: str | None = None) -> Parser:
     parser = Parser(
         prog=prog,
         allow_abbrev=False,
-        description="Train a video pose transformer, with or without an hourglass, or test one with --test: "
-        "2D joint positions of F frames in, 3D poses out.",
+        description="Train a video pose transformer, with or without an hourglass, or test one with --test: 2D joint "
+        "positions of F frames in, 3D poses out.",
         epilog="Sizes that are not given are the model's own; those of a checkpoint of ours are taken from the file.",
     )
 
@@ -89,8 +89,8 @@ def build_parser(default_model: str, prog: str | None = None) -> Parser:
         default="published",
         choices=("published", "wild"),
         help="published: as the paper trains on --dataset; wild: on --motion, seen by cameras and detectors drawn "
-        "anew, for anyone's "
-        "video; other defaults: --dataset wild --batch_size 16 --lr 1e-3 --stride 4 --nepoch 12 (default: published)",
+        "anew, for anyone's video; other defaults: --dataset wild --batch_size 16 --lr 1e-3 --stride 4 --nepoch 12 "
+        "(default: published)",
     )
     group.add_argument(
         "--motion",
@@ -146,8 +146,7 @@ def build_parser(default_model: str, prog: str | None = None) -> Parser:
         "--workers",
         type=number(int, 0),
         help="loader processes; 0: the run loads by itself, and --recipe wild draws on its CUDA device (default: 8 "
-        "with an "
-        "accelerator; 0 on a CPU, where that is faster)",
+        "with an accelerator; 0 on a CPU, where that is faster)",
     )
 
     group = parser.add_argument_group("training")

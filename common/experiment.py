@@ -527,8 +527,8 @@ def _normaliser(
     if recipe.normaliser and normaliser != recipe.normaliser and not args.test:
         assert checkpoint is not None  # else it would be the recipe's own
         raise InputError(
-            f"{checkpoint.path}: its weights read 2D otherwise than --recipe {recipe.name} gives it; leave one of both "
-            "out"
+            f"{checkpoint.path}: its weights read 2D otherwise than --recipe {recipe.name} gives it; leave one of "
+            "both out"
         )
     return normaliser if normaliser.per_window else own
 
@@ -550,8 +550,8 @@ def _wild_dataset(
     kept = sorted({clip.name for clip in clips if split_of(clip.name, clip.subject) == "test"})
     if kept:
         raise InputError(
-            f"{path}: clip {kept[0]} would be trained on, but its person or collection is kept for testing "
-            "(HELD_OUT in common/data/world_motion.py); give it the split test, or people of your own other names"
+            f"{path}: clip {kept[0]} would be trained on, but its person or collection is kept for testing (HELD_OUT "
+            "in common/data/world_motion.py); give it the split test, or people of your own other names"
         )
     print(f"training motion: {len(clips)} clips, {sum(map(len, clips)) / fps / 60:.1f} minutes. {source}")
     wild = Wild().without(name for name in args.without.split(",") if name)

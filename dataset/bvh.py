@@ -54,8 +54,8 @@ def read_bvh_file(path: str | Path) -> tuple[list[BvhJoint], np.ndarray, float]:
         raise InputError(f"{path}: HIERARCHY has no CHANNELS, so that nothing moves; download the file again")
     if len(values) != count * width:
         raise InputError(
-            f"{path}: MOTION holds {len(values)} numbers, not {count:g} frames of {width} channels; "
-            "the file is cut short or damaged, download it again"
+            f"{path}: MOTION holds {len(values)} numbers, not {count:g} frames of {width} channels; the file is cut "
+            "short or damaged, download it again"
         )
     # Frame times are written with few digits: 0.00833333 means 120 Hz.
     return joints, values.reshape(int(count), width), round(1 / seconds, 2)  # (T, C)

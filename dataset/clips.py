@@ -18,8 +18,8 @@ from dataset.mocap import resample
 from dataset.rigs import BVH_UNIT, read_bvh
 
 CREDIT = (
-    "the data used in this project was obtained from mocap.cs.cmu.edu; the database was created with funding from "
-    "NSF EIA-0196217."
+    "the data used in this project was obtained from mocap.cs.cmu.edu; the database was created with funding from NSF "
+    "EIA-0196217."
 )
 ACTIONS = {
     "01": "Playground", "02": "Various", "03": "Uneven terrain", "05": "Dance", "06": "Basketball", "07": "Walk",
@@ -87,9 +87,8 @@ def check_size(where: str, poses: np.ndarray) -> None:
     if not TALL[0] <= tall <= TALL[1]:
         raise InputError(
             f"{where}: the person is {tall:.3g} m from ankle to crown, not {TALL[0]} to {TALL[1]}; the file is in "
-            "another unit of length "
-            "than is taken for granted: metres in .npz, CMU's unit in .asf, centimetres in .bvh; bring it to that, or "
-            "see --bvh_unit"
+            "another unit of length than is taken for granted: metres in .npz, CMU's unit in .asf, centimetres in "
+            ".bvh; bring it to that, or see --bvh_unit"
         )
 
 

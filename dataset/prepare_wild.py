@@ -98,9 +98,8 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--whole", type=number(int, 1), metavar="VIEWS",
-        help="instead of windows, every clip whole, seen by so many cameras; tables have a row for each content of the "
-        "clips, and those "
-        "for which the motion file says nothing are under their subject",
+        help="instead of windows, every clip whole, seen by so many cameras; tables have a row for each content of "
+        "the clips, and those for which the motion file says nothing are under their subject",
     )  # fmt: skip
     parser.add_argument(
         "--seed", type=number(int, 0), default=0, help="of everything that is drawn (default: %(default)s)"

@@ -106,8 +106,7 @@ def _rig(path: Path, names: dict[str, int]) -> Rig:
     if missing[rig]:
         raise InputError(
             f"{path}: has not the joint names of {', '.join(known.title for known in RIGS)}; of {rig.title}'s, the "
-            "nearest, "
-            f"it lacks {', '.join(missing[rig])}; rename its joints to those of one of them"
+            f"nearest, it lacks {', '.join(missing[rig])}; rename its joints to those of one of them"
         )
     return rig
 

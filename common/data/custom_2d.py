@@ -45,8 +45,7 @@ def without_3d(path: str | Path) -> InputError:
     """What to tell somebody who wants to train or test with such a file."""
     return InputError(
         f"{path}: holds 2D of one's own videos, as VideoPose3D's scripts write it, and no 3D to train on or to test "
-        "against; "
-        f"lift it with demo/vis.py --keypoints {path}"
+        f"against; lift it with demo/vis.py --keypoints {path}"
     )
 
 

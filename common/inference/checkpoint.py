@@ -122,8 +122,7 @@ def checkpoint_in(path: Path, content: object) -> Checkpoint:
     if name not in list_models():
         raise InputError(
             f"{path}: holds {shown(name)[1:-1]}, which is not registered; import the file that registers it "
-            "(register_model), "
-            "or use a newer version"
+            "(register_model), or use a newer version"
         )
     _check_sizes(path, weights, name, sizes)
     return Checkpoint(path, dict(weights), name, dict(sizes), normaliser)

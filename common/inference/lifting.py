@@ -63,8 +63,8 @@ class Lifter:
             )
         if self.centre_only and model.plan.stages and model.frames // 2 not in model.plan.always:
             raise InputError(
-                "the model may drop the centre frame of a window and does not recover it; use a plan that always keeps "
-                "it"
+                "the model may drop the centre frame of a window and does not recover it; use a plan that always "
+                "keeps it"
             )
         if self.batch_size < 1:
             raise InputError(f"batch_size is {self.batch_size}; it must be 1 or more")
@@ -282,8 +282,8 @@ def _read_clip(pose_2d: ArrayLike | Tensor) -> np.ndarray:
     if len(broken):
         frame, joint, axis = broken[0]
         raise InputError(
-            f"pose_2d is {clip[frame, joint, axis]} in frame {frame}, joint {joint} ({H36M.names[joint]}); "
-            f"fill it in from the frames around it, with score 0"
+            f"pose_2d is {clip[frame, joint, axis]} in frame {frame}, joint {joint} ({H36M.names[joint]}); fill it in "
+            "from the frames around it, with score 0"
         )
     if clip.shape[2] == 2:
         return np.concatenate([clip, np.ones_like(clip[..., :1])], axis=-1)

@@ -82,6 +82,5 @@ def _why_not_finite(loss: float, batch: Batch | WildBatch) -> str:
     window = int(absurd[0])
     return (
         f"the loss became {loss}: the window of sequence {int(batch.sequence[window])} that begins at frame "
-        f"{int(batch.start[window])} "
-        f"holds a 3D coordinate of {largest[window]:.3g} m; repair the training data"
+        f"{int(batch.start[window])} holds a 3D coordinate of {largest[window]:.3g} m; repair the training data"
     )

@@ -94,8 +94,8 @@ class Run:
         if other:
             raise InputError(
                 f"{self.file}: is trained with {other[0]} {described(saved.get(other[0]))}, but the recipe "
-                f"{recipe.name} has "
-                f"{own[other[0]]}; go on with the version that began it, or start a new run with --previous_dir"
+                f"{recipe.name} has {own[other[0]]}; go on with the version that began it, or start a new run with "
+                "--previous_dir"
             )
 
     def restore(
@@ -289,8 +289,7 @@ def _optimizer_state(file: Path, optimizer: torch.optim.Optimizer, recipe: Recip
         if other or not _finite(group.get("lr")):
             raise InputError(
                 f"{file}: its optimizer ({', '.join(other) or 'lr'}) is not that of the recipe {recipe.name}; go on "
-                "with the entry "
-                f"script that began the run, or take an older copy of the file"
+                "with the entry script that began the run, or take an older copy of the file"
             )
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     kept = _kept(recipe)
