@@ -59,9 +59,9 @@ def ground_height(pose: np.ndarray, valid: np.ndarray, fps: float, fix_z: bool =
 def _order_in_picture(keypoints_2d: np.ndarray, valid: np.ndarray) -> np.ndarray:
     """The numbers of the people (P,) from left to right, by the median x of the hip; whoever is never there is last."""
     across = np.full(len(valid), np.inf)
-    for person, there in enumerate(valid):
-        if there.any():
-            across[person] = np.median(keypoints_2d[person, there, 0, 0])
+    for person, frames in enumerate(valid):
+        if frames.any():
+            across[person] = np.median(keypoints_2d[person, frames, 0, 0])
     return np.argsort(across, kind="stable")
 
 

@@ -81,11 +81,11 @@ def draw_3d(
     nobody the panel says so.
     """
     poses = np.asarray(poses, np.float64).reshape(-1, H36M.joints, 3)
-    there = np.broadcast_to(np.asarray(valid, bool), len(poses)) & np.isfinite(poses).all(axis=(1, 2))
+    present = np.broadcast_to(np.asarray(valid, bool), len(poses)) & np.isfinite(poses).all(axis=(1, 2))
     if offsets is None:
         offsets = np.zeros((len(poses), 3))
-        offsets[there, 1] = -poses[there, :, 1].max(axis=-1)
-    people = np.flatnonzero(there)
+        offsets[present, 1] = -poses[present, :, 1].max(axis=-1)
+    people = np.flatnonzero(present)
     if not len(people):
         return scene.nobody.copy()
     panel = scene.background.copy()

@@ -9,6 +9,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from demo.figure import CELL, DARK_TONES, LIGHT_TONES, NEAR, SOLE, VIEW_ANGLE
 
@@ -68,10 +69,7 @@ class Scene3D:
     @cached_property
     def rotation(self) -> np.ndarray:
         """(3, 3): rows are the virtual camera's right, down and forward in the axes of the poses."""
-        turn, tilt = math.radians(self.azimuth), math.radians(self.elevation)
-        forward = np.array([math.sin(turn) * math.cos(tilt), math.sin(tilt), math.cos(turn) * math.cos(tilt)])
-        right = np.array([math.cos(turn), 0, -math.sin(turn)])
-        return np.stack([right, np.cross(forward, right), forward])
+        return Rotation.from_euler("YX", (self.azimuth, -self.elevation), degrees=True).inv().as_matrix()
 
     @property
     def focal(self) -> float:

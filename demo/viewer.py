@@ -118,9 +118,9 @@ def _changes(planes: np.ndarray) -> np.ndarray:
     return np.stack([change & 255, change >> 8], axis=1).astype(np.uint8)
 
 
-def _repeat_last(values: np.ndarray, there: np.ndarray) -> np.ndarray:
-    """Values (P, T, ...) in which missing frames repeat the last one that is there (P, T): jumps would take room."""
-    last = np.maximum.accumulate(np.where(there, np.arange(there.shape[1]), 0), axis=1)  # (P, T)
+def _repeat_last(values: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Values (P, T, ...) in which unknown frames repeat the last known one (P, T): jumps would take room."""
+    last = np.maximum.accumulate(np.where(known, np.arange(known.shape[1]), 0), axis=1)  # (P, T)
     return values[np.arange(len(values))[:, None], last]
 
 

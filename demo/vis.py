@@ -1,10 +1,10 @@
-"""A video -> its people's 3D motion: a video to look at, files for other programs, and a page to turn the motion around
-in.
+"""Find the people of a video and their motion in 3D. Write a video of it, files for other programs, and a page on which
+the motion can be turned around.
 
     python demo/vis.py --video sample_video.mp4
 
-Stages, each of which can start from the file that the one before left: pictures -> 2D keypoints (keypoints.npz,
---keypoints) -> 3D poses (poses.npz, --poses) -> NAME.mp4, poses.csv, poses.json, viewer.html.
+The stages: pictures -> 2D keypoints (keypoints.npz) -> 3D poses (poses.npz) -> NAME.mp4, poses.csv, poses.json,
+viewer.html. A run can also start from the 2D keypoints (--keypoints) or 3D poses (--poses) of an earlier run.
 """
 
 from __future__ import annotations
@@ -34,20 +34,20 @@ LINES = 720  # height of the drawn video
 
 
 def build_parser() -> Parser:
-    """The flags."""
+    """The command line."""
     parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     group = parser.add_argument_group("input")
     group.add_argument(
         "--video", help="a video or a folder of images, by path or by its name in demo/video/; or a camera's number"
     )
     group.add_argument(
-        "--seconds", type=number(float, 0, above=True), help="record a camera for so long (default: until q is pressed)"
+        "--seconds", type=number(float, 0, above=True), help="how long to record a camera (default: until q is pressed)"
     )
     group.add_argument(
         "--fps",
         type=number(float, 0, above=True),
         default=30.0,
-        help="frames per second of a folder of images, or of keypoints that do not tell (default: 30)",
+        help="frames per second of a folder of images, or of keypoints whose file does not say it (default: 30)",
     )
     group.add_argument(
         "--keypoints",
@@ -64,22 +64,27 @@ def build_parser() -> Parser:
         "--detector_model", help="full, heavy or the file of a model (default: heavy where it is there, else full)"
     )
     group.add_argument(
-        "--people", type=number(int, 1), default=4, help="at most so many at a time, who are seen longest (default: 4)"
+        "--people",
+        type=number(int, 1),
+        default=4,
+        help="at most this many people at a time, those who are seen longest (default: 4)",
     )
     group = parser.add_argument_group("3D")
     group.add_argument(
-        "--checkpoint", help="weights of any model that this project trained (default: those that come along)"
+        "--checkpoint", help="weights of any model that this project trained (default: those of the repository)"
     )
     group.add_argument(
         "--height", type=number(float, 0.3, 3), help="the person's height from ankle to crown, metres (default: 1.64)"
     )
     group.add_argument(
         "--fov", type=float, metavar="DEGREES",
-        help="what the camera sees over the larger side of its picture, 10 to 150 (default: as the EXIF of images "
-        "says, else 53)",
+        help="the camera's field of view over the larger side of its picture, 10 to 150 (default: by the EXIF of "
+        "images, else 53)",
     )  # fmt: skip
     group.add_argument(
-        "--camera", metavar="FILE", help="in place of --fov, the camera's matrix and picture size (demo/camera.py)"
+        "--camera",
+        metavar="FILE",
+        help="a file with the camera's matrix and picture size, in place of --fov (demo/camera.py)",
     )
     group.add_argument("--smooth", action="store_true", help="take jitter out of the poses with a 1-euro filter")
     group.add_argument("--gpu", default="0", help="number of the CUDA device, where there is one (default: 0)")
@@ -89,20 +94,20 @@ def build_parser() -> Parser:
         "--lines",
         type=number(int, 2),
         default=LINES,
-        help=f"the drawn video is no higher than so many pixels (default: {LINES})",
+        help=f"the greatest height of the drawn video, pixels (default: {LINES})",
     )
     group.add_argument("--fix_z", action="store_true", help="the lowest joint stands on the ground in every frame")
     return parser
 
 
 def main() -> None:
-    """Run the stages that are asked for and say where the results are."""
+    """Check what is asked for, run the stages, and print where the results are."""
     args = build_parser().parse_args()
     if not (args.video or args.keypoints or args.poses):
         raise InputError("nothing to do; give --video, or --keypoints or --poses of an earlier run")
     if args.keypoints and args.poses:
         raise InputError("--keypoints and --poses are both given; give the one to start from")
-    # What takes seconds to import comes here, where Ctrl-C is a sentence already.
+    # These imports take seconds. They come here, where Ctrl-C already ends the program with a sentence.
     from demo.results import Results, name_after
     from demo.video_read import find_source, open_video
     from demo.video_record import record_camera

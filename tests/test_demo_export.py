@@ -24,9 +24,11 @@ from common.errors import InputError
 from common.geometry.skeleton import H36M
 from demo import viewer
 from demo.export import csv_columns, write_csv, write_json
+from demo.figure import SIDE_COLOURS, TRUNK_COLOURS
 from demo.placing import APART, place_people
 from demo.poses import Poses, read_poses, write_poses
 from demo.results import hash_file
+from demo.scene import Scene3D
 from demo.viewer import pack_motion, write_viewer
 from tests.synthetic import world_motion
 
@@ -199,8 +201,8 @@ def test_json(poses: Poses, tmp_path: Path) -> None:
     for person, entry in enumerate(found["people"]):
         assert np.array_equal(np.array(entry["valid"], bool), poses.valid[person])
         assert [frame is not None for frame in entry["poses_3d"]] == poses.posed[person].tolist()
-        there = np.array([frame for frame in entry["poses_3d"] if frame])
-        assert there == pytest.approx(poses.poses_3d[person][poses.posed[person]], abs=6e-7)
+        written = np.array([frame for frame in entry["poses_3d"] if frame])
+        assert written == pytest.approx(poses.poses_3d[person][poses.posed[person]], abs=6e-7)
         assert np.array(entry["keypoints_2d"]) == pytest.approx(poses.keypoints_2d[person], abs=6e-3)
 
 
@@ -272,6 +274,39 @@ def test_the_page_holds_the_motion(page: Path, poses: Poses) -> None:
     offsets = places(poses)
     assert planes[102:104] * meta["metre"] == pytest.approx(-offsets[..., 1], abs=1e-4)
     assert meta["across"] == pytest.approx([-APART / 2, APART / 2])
+
+
+def test_the_page_draws_the_figure_of_the_video(poses: Poses, tmp_path: Path) -> None:
+    people = len(TRUNK_COLOURS) + 1
+    many = dataclasses.replace(
+        poses,
+        **{name: np.repeat(getattr(poses, name)[:1], people, axis=0) for name in ("poses_3d", "keypoints_2d", "valid")},
+    )
+    view(tmp_path / "viewer.html", many)
+    meta = json.loads(element((tmp_path / "viewer.html").read_text(encoding="utf-8"), "meta"))
+    assert [tuple(bone) for bone in meta["bones"]] == list(H36M.bones)
+    for joint, side in enumerate(meta["sides"]):
+        assert side == {"L": "left", "R": "right"}.get(H36M.names[joint][0], "middle")
+    trunks = [colours["middle"] for colours in meta["colours"]]
+    assert len(set(trunks)) == people - 1
+    assert trunks[-1] == trunks[0]  # after the last colour comes the first again
+    assert {(colours["right"], colours["left"]) for colours in meta["colours"]} == {
+        (SIDE_COLOURS["right"], SIDE_COLOURS["left"])
+    }
+    scene = Scene3D.around((500, 500), many.poses_3d + places(many)[:, :, None], many.posed)
+    assert meta["centre"] == pytest.approx(scene.centre)
+    assert (meta["distance"], meta["azimuth"], meta["elevation"]) == pytest.approx(
+        (scene.distance, scene.azimuth, scene.elevation)
+    )
+
+
+def test_people_stand_on_the_page_where_they_were_placed(poses: Poses) -> None:
+    offsets = places(poses) + np.array([[0.5, -0.25, 0], [2, 1, 0]], np.float32)[:, None]  # (2, 40, 3)
+    meta, motion = pack_motion(poses, offsets)
+    assert meta["across"] == pytest.approx(offsets[:, 0, 0])
+    ground = np.frombuffer(motion, np.uint8)[102 * 80 : 104 * 80].reshape(2, 2, 40).astype(np.uint16)
+    ground = np.cumsum(ground[:, 0] | ground[:, 1] << 8, axis=1, dtype=np.uint16).view(np.int16)
+    assert ground * meta["metre"] == pytest.approx(-offsets[..., 1], abs=1e-4)
 
 
 def test_the_same_motion_gives_the_same_page(page: Path, poses: Poses, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from demo.figure import SIDE_COLOURS, TRUNK_COLOURS
+from demo.figure import SIDE_COLOURS, TRUNK_COLOURS, flat_view
 from demo.placing import APART, ground_height, place_people
 from demo.render import draw_2d, draw_3d, panel_size, side_by_side
 from demo.scene import Scene3D, bgr
@@ -224,6 +224,16 @@ def test_feet_darken_the_ground(standing: np.ndarray) -> None:
     panel, empty = draw_3d(scene, standing).astype(int), scene.background.astype(int)
     grey = np.ptp(panel, axis=-1) < 12
     assert ((empty - panel).min(axis=-1)[grey] > 10).sum() > 100
+
+
+def test_a_flat_view_is_what_the_camera_sees(front: Scene3D, moving: np.ndarray) -> None:
+    """The contact sheet turns poses as the panel does: right is right, and up is up."""
+    pose = moving[0, 9] / 100  # so small that the camera's perspective hardly matters
+    for scene, across in ((front, 0), (Scene3D((200, 200), azimuth=-90, elevation=0), 2)):
+        pixels, _ = scene.project(pose + scene.centre)
+        view = (pixels - pixels[0]) * [1, -1]
+        flat = flat_view(pose, across) * scene.focal / scene.distance
+        assert view == pytest.approx(flat, abs=0.05)
 
 
 def test_nobody(front: Scene3D, standing: np.ndarray) -> None:

@@ -710,11 +710,11 @@ class Camera:
     now = 0.0
 
     def __init__(self, number: int) -> None:
-        self.there = number == 0
+        self.connected = number == 0
         self.seen = 0
 
     def isOpened(self) -> bool:
-        return self.there
+        return self.connected
 
     def get(self, what: int) -> float:
         return {cv2.CAP_PROP_FPS: 25.0}[what]
@@ -722,10 +722,10 @@ class Camera:
     def read(self) -> tuple[bool, np.ndarray | None]:
         self.seen += 1
         Camera.now += 0.01
-        return self.there, bars(self.seen // 10) if self.there else None
+        return self.connected, bars(self.seen // 10) if self.connected else None
 
     def release(self) -> None:
-        self.there = False
+        self.connected = False
 
 
 @pytest.fixture

@@ -321,8 +321,8 @@ def test_any_name_makes_results(folder: Path, main: Main, tmp_path: Path, monkey
     monkeypatch.setattr("demo.detect.DETECTORS", {"scripted": lambda model: Scripted("x" * FRAMES)})
     pictures = tmp_path / "7"  # a folder, though cameras have such names
     pictures.mkdir()
-    for _, at, picture in open_video(folder / "clip.mp4"):
-        cv2.imwrite(str(pictures / f"{round(at * FPS)}.tiff"), picture)
+    for _, seconds, picture in open_video(folder / "clip.mp4"):
+        cv2.imwrite(str(pictures / f"{round(seconds * FPS)}.tiff"), picture)
     os.symlink("7", "link")
     for number, source in enumerate(("7", "7/", "./7", "link/")):
         main(
