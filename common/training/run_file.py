@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 import unicodedata
-from argparse import Namespace
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -130,13 +129,13 @@ def write_run(
     scaler: torch.amp.GradScaler,
     mean: AveragedModel | None,
     progress: Progress,
-    args: Namespace,
+    flags: Mapping[str, object],
     recipe: Recipe,
     random: dict[str, Any],
     **more: object,
 ) -> None:
-    """Write everything that going on exactly from here takes. random: `random_state` at that moment."""
-    arguments = {key: value for key, value in vars(args).items() if key not in OF_ONE_CALL}
+    """Write everything that going on exactly from here takes. flags: of the run. random: `random_state` now."""
+    arguments = {key: value for key, value in flags.items() if key not in OF_ONE_CALL}
     save_checkpoint(
         folder / LAST,
         model,
