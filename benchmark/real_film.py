@@ -81,7 +81,7 @@ from demo.detect import (
 )
 from demo.lift import lift_people
 from demo.stages import detect_people
-from demo.video import open_video
+from demo.video_read import open_video
 
 PACKAGE = "pose2sim==0.10.49"
 FOLDER = "Pose2Sim/Demo_MultiPerson/"  # nothing else of the package is unpacked

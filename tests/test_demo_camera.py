@@ -19,7 +19,7 @@ from common.geometry.camera import FIELD_OF_VIEW, Camera, camera_for, camera_of_
 from common.geometry.skeleton import H36M
 from demo.camera import camera_of_image, choose_camera, read_camera
 from demo.detect import write_keypoints
-from demo.export import read_poses
+from demo.poses import read_poses
 from tests.test_shipped import walker
 
 SIZE = (1080, 1920)
