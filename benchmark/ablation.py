@@ -98,16 +98,16 @@ def draw(rows: dict[str, list[dict]]) -> Figure:
         for number, (name, runs) in enumerate(rows.items(), start=1):
             mean, spread = mean_and_spread(runs)[metric]
             bar = spread if len(runs) > 1 else None
-            at = (runs[0]["gflops"], mean)
+            point = (runs[0]["gflops"], mean)
             axes.errorbar(
-                *at,
+                *point,
                 yerr=bar,
                 fmt="o",
                 capsize=4,
                 label=f"{number} {ROWS[name].label}",
                 color=colormaps["tab20"](number),
             )
-            axes.annotate(str(number), at, xytext=(6, 4) if number % 8 else (-12, -12), textcoords="offset points")
+            axes.annotate(str(number), point, xytext=(6, 4) if number % 8 else (-12, -12), textcoords="offset points")
         axes.margins(x=0.1)
         axes.set(xlabel=f"GFLOPs of a window of {FRAMES} frames", ylabel=title)
         axes.grid(alpha=0.3)

@@ -28,7 +28,7 @@ from common.geometry.skeleton import H36M
 from demo.convert import convert
 from demo.detect import create_detector
 from demo.track import Tracker
-from demo.video import open_video
+from demo.video_read import open_video
 
 LINES = 540
 WALKS = range(62, 182)

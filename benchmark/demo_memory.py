@@ -26,7 +26,8 @@ import cv2
 
 from common.arguments import Parser, number
 from common.errors import InputError, exit_on_input_error
-from demo.video import VideoWriter, open_video
+from demo.video_read import open_video
+from demo.video_write import VideoWriter
 
 SIZE = (1280, 720)
 TO_AND_FRO = 300  # frames

@@ -19,7 +19,7 @@ import numpy as np
 from common.arguments import Parser, number
 from common.errors import InputError, exit_on_input_error
 from common.files import replacing
-from demo.video import IMAGES, open_video
+from demo.video_read import IMAGES, open_video
 
 
 def sheet(pictures: list[np.ndarray], columns: int) -> np.ndarray:

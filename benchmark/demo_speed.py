@@ -28,16 +28,18 @@ from common.arguments import Parser, number
 from common.errors import InputError, exit_on_input_error
 from common.inference.lifting import Lifter
 from demo.detect import create_detector
-from demo.export import Poses
 from demo.lift import lift_people
+from demo.placing import place_people
+from demo.poses import Poses
 from demo.stages import detect_people, drawn, render
-from demo.video import VideoReader, VideoWriter, open_video
+from demo.video_read import VideoReader, open_video
+from demo.video_write import VideoWriter
 from demo.vis import LINES
 
 
 def first_frames(video: VideoReader, count: int) -> VideoReader:
     """The video cut after `count` frames."""
-    return replace(video, frames=count, _pictures=lambda size: itertools.islice(video._pictures(size), count))
+    return replace(video, frames=count, pictures=lambda size: itertools.islice(video.pictures(size), count))
 
 
 def timed(what: str, frames: int, work: Callable[[], object]) -> tuple[object, float]:
@@ -77,10 +79,11 @@ def main() -> None:
         lambda: lift_people(keypoints, video.size, float(video.fps), lifter),
     )
     poses = Poses(poses_3d, keypoints, valid, float(video.fps), video.size)
+    offsets = place_people(poses_3d, poses.posed, poses.fps, keypoints)
     small = video.scaled(LINES)
     pictures = [picture for _, _, picture in small]
-    timed("drawing", frames, lambda: sum(1 for _ in drawn(pictures, poses, small.size, False)))
-    sheets = list(drawn(pictures, poses, small.size, False))
+    timed("drawing", frames, lambda: sum(1 for _ in drawn(pictures, poses, offsets, small.size)))
+    sheets = list(drawn(pictures, poses, offsets, small.size))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "out.mp4"
 
@@ -90,7 +93,7 @@ def main() -> None:
                     writer.write(sheet)
 
         timed("encoding", frames, encode)
-        _, third = timed("drawing, all of it", frames, lambda: render(video, poses, path, False, LINES))
+        _, third = timed("drawing, all of it", frames, lambda: render(video, poses, offsets, path, LINES))
     print(f"{'the whole':42} {frames / (first + second + third):8.1f} frames/s")
 
 

@@ -72,7 +72,7 @@ def main() -> None:
     from common.inference.lifting import Lifter
     from demo.convert import LAYOUTS, convert
     from demo.detect import create_detector
-    from demo.video import open_video
+    from demo.video_read import open_video
 
     video, rows = open_video(args.video), []
     with contextlib.closing(create_detector()) as detector:

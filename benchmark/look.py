@@ -44,10 +44,13 @@ from common.evaluation.metrics import mpjpe, p_mpjpe
 from common.files import check_writable, replacing
 from common.geometry.skeleton import H36M
 from common.inference.lifting import Lifter
+from demo.figure import SIDE_COLOURS, flat_view
 
 HIP, THORAX = 0, 8
 LEGS = ((1, 2, 3), (4, 5, 6))
 """Hip, knee and ankle: right, left."""
+ENDS = (6, 13, 3, 16)
+"""Ankles and wrists, left before right."""
 LEAST_HIP_LINE = 0.3
 """Along an axis that has less than this share of the true hip line, which hip is in front is not asked."""
 LEAST_SPINE = 0.5
@@ -65,9 +68,9 @@ def swapped_hips(prediction: np.ndarray, truth: np.ndarray) -> np.ndarray:
     NaN: the true line has less than LEAST_HIP_LINE of its length along that axis, so that its sign says nothing.
     """
     found, true = (pose[:, LEGS[0][0]] - pose[:, LEGS[1][0]] for pose in (prediction, truth))  # (T, 3) each
-    told = np.abs(true) >= LEAST_HIP_LINE * np.linalg.norm(true, axis=-1, keepdims=True)
-    told &= true != 0  # of a person whose hips are in one point
-    return np.where(told, found * true < 0, np.nan)[:, [0, 2]]
+    clear = np.abs(true) >= LEAST_HIP_LINE * np.linalg.norm(true, axis=-1, keepdims=True)
+    clear &= true != 0  # of a person whose hips are in one point
+    return np.where(clear, found * true < 0, np.nan)[:, [0, 2]]
 
 
 def forward_bend(pose: np.ndarray) -> np.ndarray:
@@ -116,8 +119,8 @@ def seen_at_true_depth(pose_2d: np.ndarray, truth: np.ndarray) -> np.ndarray:
     point, is the one that fits best. What differs from the truth is the error of the 2D, in metres.
     """
     depth = np.maximum(truth[..., 2], 0.1).astype(np.float64)  # (T, 17)
-    there = pose_2d[..., 2] > 0 if pose_2d.shape[-1] == 3 else np.ones(depth.shape, bool)
-    ray, pixel = (truth[..., :2] / depth[..., None])[there], pose_2d[..., :2][there].astype(np.float64)  # (N, 2) each
+    found = pose_2d[..., 2] > 0 if pose_2d.shape[-1] == 3 else np.ones(depth.shape, bool)
+    ray, pixel = (truth[..., :2] / depth[..., None])[found], pose_2d[..., :2][found].astype(np.float64)  # (N, 2) each
     if len(pixel) == 0:
         return np.full(truth.shape, np.nan)
     centre_ray, centre = ray.mean(axis=0), pixel.mean(axis=0)
@@ -125,7 +128,7 @@ def seen_at_true_depth(pose_2d: np.ndarray, truth: np.ndarray) -> np.ndarray:
     if focal <= 0:
         return np.full(truth.shape, np.nan)
     place = (pose_2d[..., :2] - (centre - focal * centre_ray)) / focal * depth[..., None]
-    return np.where(there[..., None], np.concatenate([place, depth[..., None]], axis=-1), np.nan)
+    return np.where(found[..., None], np.concatenate([place, depth[..., None]], axis=-1), np.nan)
 
 
 def _unit(vector: np.ndarray) -> np.ndarray:
@@ -232,8 +235,8 @@ def diagnosis(looks: Sequence[Look]) -> str:
         row(
             f"{name.upper().replace('_', '-')}, mm", np.average([getattr(look, name) for look in looks], weights=frames)
         )
-    for axis, part, told in zip("xz", _mean(swaps), np.isfinite(swaps).sum(axis=0), strict=True):
-        row(f"hips swapped along {axis}, % of {told} frames", 100 * part)
+    for axis, part, count in zip("xz", _mean(swaps), np.isfinite(swaps).sum(axis=0), strict=True):
+        row(f"hips swapped along {axis}, % of {count} frames", 100 * part)
     bent = [100 * (forward_bend(pose) > BACKWARDS).any(axis=-1).mean() for pose in (prediction, truth)]
     row(f"a knee bent backwards by {BACKWARDS:.0f} degrees, % of frames", *bent)
     for index, name in enumerate(("pitch (+: away from the camera)", "roll (+: to the picture's right)")):
@@ -267,10 +270,9 @@ def _mean(values: np.ndarray) -> np.ndarray:
 # ---- the sheet: placed in pixels, at 100 pixels an inch ----
 
 DPI = 100
-SIDES = {"right": "#d9482b", "left": "#1f6fb4", "middle": "#4d4d4d"}
-"""One colour for a side of the person, in every panel."""
 DARK = {"right": "#7d1d0c", "left": "#0b3358", "middle": "#000000"}
-"""Of the truth: a darker shade of its side's colour, so that a swap is seen, which stands out on top of the prediction.
+"""Colours of the truth: a darker shade of each side's colour. It stands out on top of the prediction, so that a swap is
+seen.
 """
 DASHES = (0, (3, 1.6))
 SCORES = colormaps["viridis"]
@@ -385,32 +387,36 @@ def _metres(looks: Sequence[Look], rows: Sequence[Sequence[int]]) -> float:
     return 1.1 * max(extent[0] / POSE, extent[2] / POSE, extent[1] / BODY, 1e-3)
 
 
-def _limbs(points: np.ndarray, side: str, there: np.ndarray | None = None) -> np.ndarray:
-    """The limbs of one side of the person as one line with gaps: points (17, 2) -> (3 * limbs, 2); those without a
-    joint left out.
+def _limbs(points: np.ndarray, side: str, found: np.ndarray | None = None) -> np.ndarray:
+    """The limbs of one side of the person as one line with gaps: points (17, 2) -> (3 * limbs, 2).
+
+    found (17,): joints that were found; limbs without one of their joints are left out.
     """
     line = []
     for joint, parent in H36M.bones:
-        of = "right" if joint in H36M.right else "left" if joint in H36M.left else "middle"
-        if of == side and (there is None or (there[joint] and there[parent])):
+        if H36M.sides[joint] == side and (found is None or (found[joint] and found[parent])):
             line += [points[joint], points[parent], (np.nan, np.nan)]
     return np.array(line).reshape(-1, 2)
 
 
 def _draw_limbs(
-    axes: Axes, points: np.ndarray, there: np.ndarray | None = None, colours: dict[str, str] = SIDES, **style: object
+    axes: Axes,
+    points: np.ndarray,
+    found: np.ndarray | None = None,
+    colours: dict[str, str] = SIDE_COLOURS,
+    **style: object,
 ) -> None:
     for side in ("middle", "left", "right"):
-        axes.plot(*_limbs(points, side, there).T, color=colours[side], solid_capstyle="round", **style)
+        axes.plot(*_limbs(points, side, found).T, color=colours[side], solid_capstyle="round", **style)
 
 
 def _draw_2d(thumb: Axes, axes: Axes, sequence: PoseSequence, frame: int) -> None:
     """The whole picture, small, and the person in it, large; `axes` is square."""
     pose = sequence.pose_2d[frame].astype(np.float64)  # (17, 2 or 3)
     scored = pose.shape[-1] == 3
-    there = pose[:, 2] > 0 if scored else np.ones(len(pose), bool)
+    found = pose[:, 2] > 0 if scored else np.ones(len(pose), bool)
     (width, height), points = sequence.size, pose[:, :2]
-    known = points[there] if there.any() else np.array([[0, 0], [width, height]])
+    known = points[found] if found.any() else np.array([[0, 0], [width, height]])
     centre, side = (known.min(axis=0) + known.max(axis=0)) / 2, max(1.16 * np.ptp(known, axis=0).max(), 1.0)
 
     for part in (thumb, axes):
@@ -419,21 +425,21 @@ def _draw_2d(thumb: Axes, axes: Axes, sequence: PoseSequence, frame: int) -> Non
     thumb.set(xlim=(-0.01 * width, 1.01 * width), ylim=(1.01 * height, -0.01 * height))
     thumb.set_aspect("equal", anchor="NW")
     thumb.axis("off")
-    _draw_limbs(thumb, points, there, linewidth=0.9)
+    _draw_limbs(thumb, points, found, linewidth=0.9)
     corner = centre - side / 2
     thumb.add_patch(Rectangle(corner, side, side, fill=False, edgecolor="#888888", linewidth=0.7))
 
     axes.set_facecolor(OUTSIDE)
     axes.spines[:].set(color="#888888", linewidth=0.7)
     axes.set(xlim=(corner[0], corner[0] + side), ylim=(corner[1] + side, corner[1]))
-    _draw_limbs(axes, points, there, linewidth=1.8)
-    colour = {"c": pose[there, 2], "cmap": SCORES, "vmin": 0, "vmax": 1} if scored else {"color": INK}
-    axes.scatter(*points[there].T, s=20, edgecolors="white", linewidths=0.6, zorder=3, **colour)
+    _draw_limbs(axes, points, found, linewidth=1.8)
+    colour = {"c": pose[found, 2], "cmap": SCORES, "vmin": 0, "vmax": 1} if scored else {"color": INK}
+    axes.scatter(*points[found].T, s=20, edgecolors="white", linewidths=0.6, zorder=3, **colour)
 
 
 def _draw_pose(axes: Axes, prediction: np.ndarray, truth: np.ndarray, across: int, metres: float) -> None:
     """Prediction and truth (17, 3), axis `across` to the right and height upwards, in the scale of the sheet."""
-    views = [pose[:, (across, 1)] * (1, -1) for pose in (prediction, truth)]
+    views = [flat_view(pose, across) for pose in (prediction, truth)]
     # In the middle is the true person, moved no more than it takes to show the predicted one; both have their hip at 0.
     half = np.array([POSE, BODY]) * metres / 2
     both = np.concatenate(views)
@@ -460,10 +466,11 @@ def _draw_pose(axes: Axes, prediction: np.ndarray, truth: np.ndarray, across: in
 def _draw_strip(axes: Axes, look: Look, moments: Sequence[int]) -> None:
     """The height of wrists and ankles above the hip, predicted and true, over the window."""
     time = np.arange(len(look.truth)) / look.sequence.fps
-    for side, joints in (("left", (6, 13)), ("right", (3, 16))):
-        for joint in joints:
-            axes.plot(time, -look.prediction[:, joint, 1], color=SIDES[side], linewidth=1.6)
-            axes.plot(time, -look.truth[:, joint, 1], color=DARK[side], linewidth=1, linestyle=DASHES, zorder=3)
+    predicted, true = (flat_view(pose, 0)[..., 1] for pose in (look.prediction, look.truth))  # (T, 17) height
+    for joint in ENDS:
+        side = H36M.sides[joint]
+        axes.plot(time, predicted[:, joint], color=SIDE_COLOURS[side], linewidth=1.6)
+        axes.plot(time, true[:, joint], color=DARK[side], linewidth=1, linestyle=DASHES, zorder=3)
     for frame in moments:
         axes.axvline(frame / look.sequence.fps, color="#999999", linewidth=0.8, zorder=0)
     axes.spines[["top", "right"]].set_visible(False)
@@ -476,11 +483,11 @@ def _draw_strip(axes: Axes, look: Look, moments: Sequence[int]) -> None:
 def _legend(figure: Figure, x: float, y: float) -> None:
     handles = [
         Line2D([], [], color=colour, linewidth=2.6, label=f"the person's {side}")
-        for side, colour in SIDES.items()
+        for side, colour in SIDE_COLOURS.items()
         if side != "middle"
     ]
-    handles.append(Line2D([], [], color=SIDES["middle"], linewidth=2.6, label="middle"))
-    handles.append(Line2D([], [], color=SIDES["middle"], linewidth=1.1, linestyle=DASHES, label="truth"))
+    handles.append(Line2D([], [], color=SIDE_COLOURS["middle"], linewidth=2.6, label="middle"))
+    handles.append(Line2D([], [], color=SIDE_COLOURS["middle"], linewidth=1.1, linestyle=DASHES, label="truth"))
     figure.legend(
         handles=handles,
         loc="upper left",

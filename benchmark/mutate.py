@@ -143,7 +143,7 @@ def _read_keypoints(path: Path) -> object:
 
 
 def _make_poses(folder: Path) -> Path:
-    from demo.export import Poses, write_poses
+    from demo.poses import Poses, write_poses
 
     pose = np.random.default_rng(4).uniform(0, 1, (2, 9, 17, 3))
     write_poses(folder / "poses.npz", Poses(pose, pose, np.ones((2, 9), bool), 30, (640, 480), "a model", "00ff"))
@@ -151,7 +151,7 @@ def _make_poses(folder: Path) -> Path:
 
 
 def _read_poses(path: Path) -> object:
-    from demo.export import read_poses
+    from demo.poses import read_poses
 
     return read_poses(path)
 

@@ -214,7 +214,7 @@ def _directory_lies(path: Path, rng: np.random.Generator) -> None:
             (b"PK\x03\x04", ((6, 2), (8, 2), (14, 4), (18, 4), (22, 4))),
         ),
     )
-    places = [at for at in range(len(data) - 4) if data[at : at + 4] == signature]
+    places = [place for place in range(len(data) - 4) if data[place : place + 4] == signature]
     offset, width = _any(rng, fields)
     start = int(_any(rng, places)) + offset
     value = _any(rng, (0, 1, 9, 12, 14, 99, 2 ** (8 * width) - 1, int(rng.integers(2 ** (8 * width)))))

@@ -73,7 +73,7 @@ from demo.convert import BLAZEPOSE_33, convert
 from demo.keypoint_files import read_keypoints, write_keypoints
 from demo.lift import lift_people
 from demo.stages import detect_people
-from demo.video import open_video
+from demo.video_read import open_video
 
 PACKAGE = "pose2sim==0.10.49"
 FOLDER = "Pose2Sim/Demo_MultiPerson/"  # nothing else of the package is unpacked
@@ -174,7 +174,7 @@ def detect_view(path: Path, model: str | None) -> tuple[np.ndarray, np.ndarray, 
     own = np.full(keypoints.shape, np.nan)
     for person, frame in np.argwhere((keypoints[..., 2] > 0).any(axis=-1)):
         _, own[person, frame] = min(
-            detector.people[frame], key=lambda seen, at=(person, frame): np.abs(seen[0] - keypoints[at]).max()
+            detector.people[frame], key=lambda seen, index=(person, frame): np.abs(seen[0] - keypoints[index]).max()
         )
     return keypoints, own, float(video.fps), video.size
 
@@ -281,8 +281,8 @@ def lifted(films: Films, lifter: Lifter, fov: float | str | None = None) -> np.n
     """
     poses = []
     for clip, camera in zip(films.keypoints, films.cameras, strict=True):
-        of = camera if fov == "calibration" else fov
-        poses.append(lift_people(clip[None], camera.size, films.fps, lifter, fov=of)[0][0])
+        lens = camera if fov == "calibration" else fov
+        poses.append(lift_people(clip[None], camera.size, films.fps, lifter, fov=lens)[0][0])
     return np.stack(poses).astype(np.float64)
 
 

@@ -53,6 +53,12 @@ def grow(small: PoseTransformer, **sizes: int) -> PoseTransformer:
             if layer is not None:
                 value.zero_()  # what new hidden units say
             value[tuple(map(slice, old[name].shape))] = old[name]
+    x = torch.linspace(-1, 1, small.frames * small.joints * small.in_channels)
+    x = x.view(1, small.frames, small.joints, small.in_channels)
+    if not torch.allclose(large.eval()(x).pose, small.eval()(x).pose, atol=1e-5):
+        raise InputError(
+            f"more layers change the poses of {small.name}, which normalises between them; leave depth out"
+        )
     return large
 
 

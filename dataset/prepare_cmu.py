@@ -150,7 +150,7 @@ def main() -> None:
     keypoints = {name: columns.pop(name) for name in ("gt", "noisy")}
     write_motion_file(args.output, source=SOURCE, fps=FPS, pose_2d=keypoints, **columns)
     for split in SETUPS:
-        lengths = [len(pose) for pose, of in zip(columns["pose_3d"], columns["split"], strict=True) if of == split]
+        lengths = [len(pose) for pose, part in zip(columns["pose_3d"], columns["split"], strict=True) if part == split]
         print(f"{split}: {len(lengths)} sequences, {sum(lengths)} frames, {sum(lengths) / FPS / 60:.1f} minutes")
     print(f"{len(clips)} clips, 4 cameras, {FPS:g} Hz: {args.output}")
 

@@ -1,4 +1,4 @@
-"""What is known of the camera: from a file of intrinsics, or from what cameras write into their images (EXIF)."""
+"""The camera of a film: from the field of view, a file of intrinsics, or what cameras write into images (EXIF)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from PIL.ExifTags import IFD, Base
 
 from common.errors import InputError
 from common.geometry.camera import Camera, camera_for, camera_of_view
-from demo.video import IMAGES
+from demo.video_read import IMAGES
 
 BENT = ("distortions", "distortion_coefficients", "dist_coeffs", "distCoeffs", "distortion", "dist", "D")
 COUNTS = (4, 5, 8, 12, 14)
@@ -35,7 +35,7 @@ LAYOUT = (
     "(camera_matrix, image_width, image_height) or a .json"
 )
 FILM_DIAGONAL = math.hypot(36, 24)
-"""Of a picture on 35 mm film, which equivalent focal lengths speak of, mm."""
+"""Millimetres across a picture on 35 mm film, for which equivalent focal lengths are given."""
 UNITS = {2: 25.4, 3: 10.0, 4: 1.0, 5: 0.001}
 """Millimetres in the unit of EXIF's FocalPlaneResolutionUnit."""
 
@@ -88,11 +88,10 @@ def straighten(keypoints: np.ndarray, camera: Camera | None) -> np.ndarray:
 def choose_camera(
     fov: float | None, file: str | Path | None, film: Path | None, size: tuple[int, int]
 ) -> Camera | None:
-    """The camera of a film, from the one of --fov and --camera that is given, else from the images of a folder; None:
-    nobody says.
+    """The camera of a film: by --fov or --camera, else by the images of a folder; None where none of these says it.
 
     film: the video, the folder of images, or a file that was made from one; size: its (width, height) in pixels. Raises
-    InputError where both are given, the file cannot be read, or what is said cannot be.
+    InputError where both flags are given, the file cannot be read, or no camera can be as it says.
     """
     if fov is not None and file is not None:
         raise InputError("--fov and --camera are both given; give one of them")
@@ -110,9 +109,9 @@ def read_camera(path: str | Path, name: str = "") -> Camera:
     """The camera of a file of intrinsics: TOML as Pose2Sim writes it, YAML or XML as OpenCV does, or JSON with the same
     names.
 
-    name: which one, where the file holds several, in tables of their own. It is a Lens where it bends lines. Raises
-    InputError where the file cannot be read, holds no camera or one that cannot be, or several of which none is called
-    `name`.
+    name: which camera, where the file holds several, each in a table of its own. It is a Lens where it bends lines.
+    Raises InputError where the file cannot be read, holds no camera or one that cannot be, or holds several and none of
+    them is called `name`.
     """
     path = Path(path)
     cameras = list(_cameras(_read_table(path), ""))
@@ -165,7 +164,7 @@ def _plain(node: cv2.FileNode) -> object:
 
 
 def _cameras(table: Mapping[str, object], name: str) -> Iterator[tuple[str, Mapping[str, object]]]:
-    """The tables that have a matrix, with their names: this one, or those in it."""
+    """The name and table of each camera, which is a table with a matrix: this table, or tables in it."""
     if any(key in table for key in MATRIX):
         yield str(table.get("name", name)), table
         return
@@ -255,20 +254,20 @@ def _numbers(path: Path, key: str, value: object, count: int) -> np.ndarray:
 
 
 def camera_of_image(path: str | Path) -> Camera | None:
-    """The camera of an image, as its EXIF says it: by the focal length on 35 mm film, else by focal length and sensor.
-    None: it does not.
+    """The camera of an image by its EXIF: the focal length on 35 mm film, else focal length and sensor; None where the
+    EXIF has neither.
 
-    Raises InputError where the field of view that it says is none of a camera.
+    Raises InputError where no camera has such a field of view.
     """
     path = Path(path)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow's, of damaged EXIF: what can be read of it is read
+            warnings.simplefilter("ignore")  # Pillow warns of damaged EXIF, and reads what can be read
             with Image.open(path) as image:
                 size, exif = image.size, image.getexif().get_ifd(IFD.Exif)
         focal = _focal_length(exif, size)
     except (OSError, SyntaxError, ValueError, TypeError, KeyError, Image.DecompressionBombError):
-        return None  # no image of Pillow's, or EXIF that is none: it does not say
+        return None  # Pillow cannot read the image or its EXIF
     if focal is None:
         return None
     try:
@@ -279,7 +278,7 @@ def camera_of_image(path: str | Path) -> Camera | None:
 
 
 def _focal_length(exif: Mapping[int, Any], size: tuple[int, int]) -> float | None:
-    """In pixels of an image of `size`; None where the EXIF does not say it. 0 stands for unknown there."""
+    """The focal length in pixels of an image of `size`; None where the EXIF does not say it, or says 0 for unknown."""
     on_film = _positive(exif.get(Base.FocalLengthIn35mmFilm))
     if on_film:
         return on_film / FILM_DIAGONAL * math.hypot(*size)

@@ -12,7 +12,7 @@ from demo.keypoint_files import read_keypoints
 from demo.keypoints.read import Film, follow_file, is_own
 from demo.keypoints.text import natural
 from demo.stages import check_same_video, choose_people, count_frames
-from demo.video import IMAGES, VideoReader
+from demo.video_read import IMAGES, VideoReader
 
 
 def read_people(

@@ -1,17 +1,18 @@
-"""The folder of a run's results: a file is replaced there only if this program wrote it, as it is, from the same
-source.
+"""The folder of a run's results. A file there is replaced only if this program wrote it, from the same source, and
+nobody changed it since.
 
-`written.json` in the folder keeps what this program wrote there:
+`written.json` in the folder says what this program wrote there:
 
     {"format": "hot-written 1", "source": the path of the video, "files": {"poses.csv": [sha256 in hex digits, ...],
     ...}}
 
-A file whose content is none of these is somebody else's.
+A file with another content is somebody else's.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator
@@ -21,7 +22,6 @@ from typing import NoReturn
 
 from common.errors import InputError
 from common.files import only_run, replacing, write_text
-from demo.export import hash_file
 
 RECORD, FORMAT = "written.json", "hot-written 1"
 LONGEST_NAME = 200
@@ -29,33 +29,40 @@ LONGEST_NAME = 200
 
 
 def name_after(source: str | Path) -> str:
-    """What the results of a video, a folder or a file are called: its name without the ending, in characters that every
-    file can hold.
+    """The name of the results of a video, a folder or a file: its own name without the ending, in characters that every
+    file name can hold.
     """
     path = Path(os.path.abspath(source))
     stem = path.name if os.path.isdir(path) else path.stem
-    stem = "".join(
-        letter if letter.isprintable() else "_" for letter in stem
-    )  # so is what stands for bytes that are no UTF-8
+    # Bytes that are not UTF-8 are not printable either.
+    stem = "".join(letter if letter.isprintable() else "_" for letter in stem)
     while len(stem.encode()) > LONGEST_NAME:
         stem = stem[:-1]
     return stem if stem.strip(".") else "video"
 
 
+def hash_file(path: str | Path) -> str:
+    """sha256 of a file's bytes, 64 hex digits. Raises InputError where it cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error}); give a file that is there") from error
+
+
 @dataclass
 class _Record:
-    """What written.json says. source: "" where nothing was written yet."""
+    """The content of written.json. source: "" where nothing was written yet."""
 
     source: str = ""
     files: dict[str, list[str]] = field(default_factory=dict)
 
 
 class Results:
-    """The results of a run over `source` in `folder`; used by `with`, which also keeps other runs out and makes the
-    folder.
+    """The results of a run over `source` in `folder`; used by `with`, which makes the folder and keeps other runs out.
 
     names: the files that will be written. inputs: the files that are read. Where the block ends with an error before
-    anything was written, the folder goes again.
+    anything was written, a folder that was made for it is removed.
 
     Raises InputError, when the block begins, where one of the files would replace an input, results of another source,
     or a file that this program did not write or that was changed since, and where the folder cannot be written.
@@ -67,7 +74,7 @@ class Results:
         self.folder, self.names, self.inputs = Path(folder), tuple(names), tuple(inputs)
         self._record = _read_record(self.folder / RECORD)
         if Path(source).name in self._record.files and _same_file(Path(source).parent, self.folder):
-            source = self._record.source  # a stage of this very folder
+            source = self._record.source  # the run starts from a file that an earlier run left in this folder
         self.source = os.path.realpath(source)
 
     def __enter__(self) -> Results:
@@ -93,8 +100,8 @@ class Results:
         with replacing(self.folder / name) as temporary:
             yield temporary
             before = self._check(name)  # again: the work may have taken hours
-            # Noted before the file gets its name, so that nothing that is written is ever unknown; until then the old
-            # one is there.
+            # The record is written before the file gets its name, so that no file is ever unknown. It keeps the hash of
+            # the old file, which is there until then.
             self._record.source = self.source
             self._record.files[name] = [*before, hash_file(temporary)]
             content = {"format": FORMAT, "source": self.source, "files": self._record.files}
@@ -121,7 +128,9 @@ class Results:
 
 
 def _read_record(path: Path) -> _Record:
-    """What a folder's written.json says; nothing where there is none. Raises InputError where it is no such record."""
+    """The content of a folder's written.json, empty where there is none. Raises InputError where it is not such a
+    record.
+    """
     if not os.path.lexists(path):
         return _Record()
     try:
@@ -141,8 +150,8 @@ def _no_record(path: Path) -> InputError:
 
 
 def _same_file(first: str | Path, second: str | Path) -> bool:
-    """Whether both are one file or folder by any name, be it there yet or not."""
-    with contextlib.suppress(ValueError):  # what cannot be a name at all, in a record that is damaged
+    """Whether both are one file or folder, by any of its names; it need not exist yet."""
+    with contextlib.suppress(ValueError):  # a damaged record may hold what cannot be a name
         try:
             return os.path.samefile(first, second)
         except OSError:

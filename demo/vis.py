@@ -1,10 +1,10 @@
-"""A video -> its people's 3D motion: a video to look at, files for other programs, and a page to turn the motion around
-in.
+"""Find the people of a video and their motion in 3D. Write a video of it, files for other programs, and a page on which
+the motion can be turned around.
 
     python demo/vis.py --video sample_video.mp4
 
-Stages, each of which can start from the file that the one before left: pictures -> 2D keypoints (keypoints.npz,
---keypoints) -> 3D poses (poses.npz, --poses) -> NAME.mp4, poses.csv, poses.json, viewer.html.
+The stages: pictures -> 2D keypoints (keypoints.npz) -> 3D poses (poses.npz) -> NAME.mp4, poses.csv, poses.json,
+viewer.html. A run can also start from the 2D keypoints (--keypoints) or 3D poses (--poses) of an earlier run.
 """
 
 from __future__ import annotations
@@ -24,28 +24,31 @@ from common.arguments import Parser, number
 from common.errors import InputError, exit_on_input_error
 
 if TYPE_CHECKING:
+    import numpy as np
+
+    from demo.poses import Poses
     from demo.results import Results
-    from demo.video import VideoReader
+    from demo.video_read import VideoReader
 
 OUTPUT = Path(__file__).resolve().parent / "output"
 LINES = 720  # height of the drawn video
 
 
 def build_parser() -> Parser:
-    """The flags."""
+    """The command line."""
     parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     group = parser.add_argument_group("input")
     group.add_argument(
         "--video", help="a video or a folder of images, by path or by its name in demo/video/; or a camera's number"
     )
     group.add_argument(
-        "--seconds", type=number(float, 0, above=True), help="record a camera for so long (default: until q is pressed)"
+        "--seconds", type=number(float, 0, above=True), help="how long to record a camera (default: until q is pressed)"
     )
     group.add_argument(
         "--fps",
         type=number(float, 0, above=True),
         default=30.0,
-        help="frames per second of a folder of images, or of keypoints that do not tell (default: 30)",
+        help="frames per second of a folder of images, or of keypoints whose file does not say it (default: 30)",
     )
     group.add_argument(
         "--keypoints",
@@ -68,27 +71,30 @@ def build_parser() -> Parser:
         "--detector_model", help="full, heavy or the file of a model (default: heavy where it is there, else full)"
     )
     group.add_argument(
-        "--people", type=number(int, 1), default=4, help="at most so many at a time, who are seen longest (default: 4)"
+        "--people",
+        type=number(int, 1),
+        default=4,
+        help="at most this many people at a time, those who are seen longest (default: 4)",
     )
     group.add_argument(
         "--person", type=number(int, 0), metavar="ID", help="only this one, by the number in the table of a run"
     )
     group = parser.add_argument_group("3D")
     group.add_argument(
-        "--checkpoint", help="weights of any model that this project trained (default: those that come along)"
+        "--checkpoint", help="weights of any model that this project trained (default: those of the repository)"
     )
     group.add_argument(
         "--height", type=number(float, 0.3, 3), help="the person's height from ankle to crown, metres (default: 1.64)"
     )
     group.add_argument(
         "--fov", type=float, metavar="DEGREES",
-        help="what the camera sees over the larger side of its picture, 10 to 150 (default: as the EXIF of images "
-        "says, else 53)",
+        help="the camera's field of view over the larger side of its picture, 10 to 150 (default: by the EXIF of "
+        "images, else 53)",
     )  # fmt: skip
     group.add_argument(
         "--camera",
         metavar="FILE",
-        help="in place of --fov, the camera's matrix, picture size and distortion (demo/camera.py)",
+        help="a file with the camera's matrix, picture size and distortion, in place of --fov (demo/camera.py)",
     )
     group.add_argument("--smooth", action="store_true", help="take jitter out of the poses with a 1-euro filter")
     group.add_argument("--gpu", default="0", help="number of the CUDA device, where there is one (default: 0)")
@@ -98,7 +104,7 @@ def build_parser() -> Parser:
         "--lines",
         type=number(int, 2),
         default=LINES,
-        help=f"the drawn video is no higher than so many pixels (default: {LINES})",
+        help=f"the greatest height of the drawn video, pixels (default: {LINES})",
     )
     group.add_argument("--fix_z", action="store_true", help="the lowest joint stands on the ground in every frame")
     return parser
@@ -113,7 +119,7 @@ def picture_size(text: str) -> tuple[int, int]:
 
 
 def main() -> None:
-    """Run the stages that are asked for and say where the results are."""
+    """Check what is asked for, run the stages, and print where the results are."""
     args = build_parser().parse_args()
     if not (args.video or args.keypoints or args.poses):
         raise InputError("nothing to do; give --video, or --keypoints or --poses of an earlier run")
@@ -123,9 +129,10 @@ def main() -> None:
         raise InputError("--layout and --size are about --keypoints, which is not given; leave them out")
     if args.size and args.video:
         raise InputError("--size and --video are both given; the picture's size is the video's: leave --size out")
-    # What takes seconds to import comes here, where Ctrl-C is a sentence already.
+    # These imports take seconds. They come here, where Ctrl-C already ends the program with a sentence.
     from demo.results import Results, name_after
-    from demo.video import find_source, open_video, record_camera
+    from demo.video_read import find_source, open_video
+    from demo.video_record import record_camera
 
     source, camera = find_source(args.video) if args.video else (Path(args.keypoints or args.poses), None)
     name = name_after(source)
@@ -148,82 +155,109 @@ def main() -> None:
 
 
 def run(args: argparse.Namespace, video: VideoReader | None, name: str, results: Results) -> None:
-    """The stages from what `args` start with, up to the results called `name`."""
-    from dataclasses import replace
-
+    """Run the stages from the one that `args` start with, and write the results, called `name`."""
     import cv2
 
-    from common.geometry.camera import view_of_camera
-    from common.inference.checkpoint import find_checkpoint, shipped_checkpoint
-    from common.inference.compute import choose_compute
-    from common.inference.lifting import Lifter
-    from demo.camera import choose_camera, straighten
-    from demo.detect import create_detector
-    from demo.export import Poses, hash_file, read_poses, write_csv, write_json, write_poses, write_viewer
-    from demo.keypoint_files import write_keypoints
-    from demo.lift import lift_people
-    from demo.people import check_person, people_table, read_people
-    from demo.stages import check_same_video, detect_people, render
+    from demo.export import write_csv, write_json
+    from demo.people import people_table
+    from demo.placing import place_people
+    from demo.poses import write_poses
+    from demo.stages import render
+    from demo.viewer import write_viewer
 
     cv2.setNumThreads(1)  # the stages run side by side: OpenCV's own threads would get in their way
-    started = time.perf_counter()
-
-    def done(what: str, frames: int) -> None:
-        nonlocal started
-        now = time.perf_counter()
-        print(f"{what}, {frames / (now - started):.0f} frames/s", flush=True)
-        started = now
-
     if args.poses:
-        poses = read_poses(args.poses)
-        if video:
-            check_same_video(video, args.poses, poses.valid.shape[1], poses.fps, poses.size)
-        only = check_person(args.person, len(poses.valid))
-        poses = replace(
-            poses, poses_3d=poses.poses_3d[only], keypoints_2d=poses.keypoints_2d[only], valid=poses.valid[only]
-        )
+        poses = poses_of_file(args, video)
     else:
-        if args.keypoints:
-            keypoints, fps, size = read_people(
-                args.keypoints, video, args.people, fps=args.fps, size=args.size, layout=args.layout
-            )
-        else:
-            assert video is not None  # main sees to it
-            fps, size = float(video.fps), video.size
-        camera = choose_camera(args.fov, args.camera, video.path if video else None, size)
-        if camera:
-            print(f"field of view: {view_of_camera(camera):.1f} degrees{f', by {camera.name}' if camera.name else ''}")
-        if not args.keypoints:
-            with contextlib.closing(create_detector(args.detector, args.detector_model)) as detector:
-                started = time.perf_counter()
-                assert video is not None
-                keypoints = detect_people(video, detector, args.people)
-            with results.writing("keypoints.npz") as path:
-                write_keypoints(path, keypoints, fps, size)
-            somebody, frames = (keypoints[..., 2] > 0).any(axis=(0, 2)).sum(), keypoints.shape[1]  # of (P, T, 17)
-            done(f"2D by {detector.name}: people {len(keypoints)}, somebody in {somebody} of {frames} frames", frames)
-        keypoints = keypoints[check_person(args.person, len(keypoints))]
-        weights = find_checkpoint(args.checkpoint) if args.checkpoint else shipped_checkpoint()
-        lifter = Lifter.from_checkpoint(weights, choose_compute("auto", args.gpu, "fp32").device)
-        started = time.perf_counter()
-        poses_3d, valid = lift_people(
-            straighten(keypoints, camera), size, fps, lifter, smooth=args.smooth, height=args.height, fov=camera
-        )
-        done(f"3D by {lifter.model.name}: {valid.size} frames", valid.size)
-        poses = Poses(poses_3d, keypoints, valid, fps, size, lifter.model.name, hash_file(weights))
+        poses = make_poses(args, video, results)
         with results.writing("poses.npz") as path:
             write_poses(path, poses)
     with results.writing("poses.csv") as path:
         write_csv(path, poses)
     with results.writing("poses.json") as path:
         write_json(path, poses)
+    offsets = place_people(poses.poses_3d, poses.posed, poses.fps, poses.keypoints_2d, args.fix_z)  # (P, T, 3)
     with results.writing("viewer.html") as path:
-        write_viewer(path, poses.poses_3d, poses.keypoints_2d, poses.valid, poses.fps, poses.size, name, args.fix_z)
+        write_viewer(path, poses, offsets, name)
     started = time.perf_counter()
     with results.writing(f"{name}.mp4") as path:
-        frames = render(video, poses, path, args.fix_z, args.lines)
-    done(f"drawing and encoding: {frames} frames", frames)
+        frames = render(video, poses, offsets, path, args.lines)
+    report(f"drawing and encoding: {frames} frames", frames, started)
     print(people_table(poses.keypoints_2d, poses.fps, args.person or 0))
+
+
+def poses_of_file(args: argparse.Namespace, video: VideoReader | None) -> Poses:
+    """The poses of --poses, of --person alone. Raises InputError where they cannot be of the video."""
+    from dataclasses import replace
+
+    from demo.people import check_person
+    from demo.poses import read_poses
+    from demo.stages import check_same_video
+
+    poses = read_poses(args.poses)
+    if video:
+        check_same_video(video, args.poses, poses.valid.shape[1], poses.fps, poses.size)
+    rows = check_person(args.person, len(poses.valid))
+    return replace(poses, poses_3d=poses.poses_3d[rows], keypoints_2d=poses.keypoints_2d[rows], valid=poses.valid[rows])
+
+
+def make_poses(args: argparse.Namespace, video: VideoReader | None, results: Results) -> Poses:
+    """3D poses from the 2D of --keypoints, or else of the video; of --person alone."""
+    from common.geometry.camera import view_of_camera
+    from common.inference.checkpoint import find_checkpoint, shipped_checkpoint
+    from common.inference.compute import choose_compute
+    from common.inference.lifting import Lifter
+    from demo.camera import choose_camera, straighten
+    from demo.lift import lift_people
+    from demo.people import check_person, read_people
+    from demo.poses import Poses
+    from demo.results import hash_file
+
+    keypoints = None
+    if args.keypoints:
+        keypoints, fps, size = read_people(
+            args.keypoints, video, args.people, fps=args.fps, size=args.size, layout=args.layout
+        )
+    else:
+        assert video is not None  # main sees to it
+        fps, size = float(video.fps), video.size
+    # A wrong camera is refused here, before the long work.
+    camera = choose_camera(args.fov, args.camera, video.path if video else None, size)
+    if camera:
+        print(f"field of view: {view_of_camera(camera):.1f} degrees{f', by {camera.name}' if camera.name else ''}")
+    if keypoints is None:
+        assert video is not None
+        keypoints = detect_keypoints(args, video, results)
+    keypoints = keypoints[check_person(args.person, len(keypoints))]
+    weights = find_checkpoint(args.checkpoint) if args.checkpoint else shipped_checkpoint()
+    lifter = Lifter.from_checkpoint(weights, choose_compute("auto", args.gpu, "fp32").device)
+    started = time.perf_counter()
+    seen = straighten(keypoints, camera)
+    poses_3d, valid = lift_people(seen, size, fps, lifter, smooth=args.smooth, height=args.height, fov=camera)
+    report(f"3D by {lifter.model.name}: {valid.size} frames", valid.size, started)
+    return Poses(poses_3d, keypoints, valid, fps, size, lifter.model.name, hash_file(weights))
+
+
+def detect_keypoints(args: argparse.Namespace, video: VideoReader, results: Results) -> np.ndarray:
+    """The keypoints (P, T, 17, 3) of the people in the video, also written to keypoints.npz."""
+    from demo.detect import create_detector
+    from demo.keypoint_files import write_keypoints
+    from demo.stages import detect_people
+
+    with contextlib.closing(create_detector(args.detector, args.detector_model)) as detector:
+        started = time.perf_counter()
+        keypoints = detect_people(video, detector, args.people)
+    with results.writing("keypoints.npz") as path:
+        write_keypoints(path, keypoints, float(video.fps), video.size)
+    somebody, frames = (keypoints[..., 2] > 0).any(axis=(0, 2)).sum(), keypoints.shape[1]
+    found = f"people {len(keypoints)}, somebody in {somebody} of {frames} frames"
+    report(f"2D by {detector.name}: {found}", frames, started)
+    return keypoints
+
+
+def report(work: str, frames: int, started: float) -> None:
+    """Print which work was done, and its frames per second since `started` (of time.perf_counter)."""
+    print(f"{work}, {frames / (time.perf_counter() - started):.0f} frames/s", flush=True)
 
 
 if __name__ == "__main__":

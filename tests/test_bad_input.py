@@ -498,7 +498,7 @@ def test_no_permission_to_write(flag: str, refused: Callable[..., str], world: W
 def test_results_are_refused_before_the_work(
     refused: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(experiment, "read_sequences", lambda *_: pytest.fail("data was read first"))
+    monkeypatch.setattr(experiment, "read_data", lambda *_: pytest.fail("data was read first"))
     (tmp_path / "file").touch()
     assert "cannot be written" in refused("--results", tmp_path / "file" / "results.json")
 
@@ -532,7 +532,7 @@ def test_a_bug_keeps_its_traceback(world: World, main: Main, monkeypatch: pytest
     def bug(*_: object) -> None:
         raise ValueError("a bug")
 
-    monkeypatch.setattr(experiment, "build_model", bug)
+    monkeypatch.setattr(experiment, "make_model", bug)
     with pytest.raises(ValueError, match="a bug"):
         main("main_mixste.py", "--test", "--previous_dir", world.plain, "--root_path", world.h36m, *FLAGS)
 
@@ -545,7 +545,7 @@ def bug(*_):
     raise ValueError("a bug")
 
 if sys.argv[1] == "bug":
-    common.experiment.build_model = bug
+    common.experiment.make_model = bug
 sys.argv = [{script!r}, "--test", "--previous_dir", {weights!r}, "--root_path", "nowhere"]
 runpy.run_path({script!r}, run_name="__main__")
 """

@@ -419,6 +419,9 @@ def test_skeletons() -> None:
     assert H36M_16.parents == (-1, 0, 1, 2, 0, 4, 5, 0, 7, 8, 8, 10, 11, 8, 13, 14)
     assert H36M_16.names == tuple(name for name in H36M.names if name != H36M.names[9])
     assert len(H36M.bones) == 16
+    for name, side in zip(H36M.names, H36M.sides, strict=True):
+        assert side == {"L": "left", "R": "right"}.get(name[0], "middle")
+    assert (H36M_16.sides[8], H36M_16.sides[10], H36M_16.sides[15]) == ("middle", "left", "right")
     assert len(H36M_16.bones) == 15
     assert [H36M.mirrored[i] for i in H36M.mirrored] == list(range(17))
 

@@ -18,8 +18,8 @@ from common.errors import InputError
 from common.geometry.camera import FIELD_OF_VIEW, Camera, camera_for, camera_of_view, view_of_camera
 from common.geometry.skeleton import H36M
 from demo.camera import Lens, camera_of_image, choose_camera, read_camera, straighten
-from demo.export import read_poses
 from demo.keypoint_files import write_keypoints
+from demo.poses import read_poses
 from tests.test_shipped import walker
 
 SIZE = (1080, 1920)

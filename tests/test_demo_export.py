@@ -22,9 +22,14 @@ import pytest
 
 from common.errors import InputError
 from common.geometry.skeleton import H36M
-from demo import export
-from demo.export import Poses, csv_columns, hash_file, read_poses, write_csv, write_json, write_poses, write_viewer
-from demo.render import APART, place_people
+from demo import viewer
+from demo.export import csv_columns, write_csv, write_json
+from demo.figure import SIDE_COLOURS, TRUNK_COLOURS
+from demo.placing import APART, place_people
+from demo.poses import Poses, read_poses, write_poses
+from demo.results import hash_file
+from demo.scene import Scene3D
+from demo.viewer import pack_motion, write_viewer
 from tests.synthetic import world_motion
 
 TITLE = "day 1 </script><script>alert('x')</script> & \"co\" @@MOTION@@ größe.mp4"
@@ -196,8 +201,8 @@ def test_json(poses: Poses, tmp_path: Path) -> None:
     for person, entry in enumerate(found["people"]):
         assert np.array_equal(np.array(entry["valid"], bool), poses.valid[person])
         assert [frame is not None for frame in entry["poses_3d"]] == poses.posed[person].tolist()
-        there = np.array([frame for frame in entry["poses_3d"] if frame])
-        assert there == pytest.approx(poses.poses_3d[person][poses.posed[person]], abs=6e-7)
+        written = np.array([frame for frame in entry["poses_3d"] if frame])
+        assert written == pytest.approx(poses.poses_3d[person][poses.posed[person]], abs=6e-7)
         assert np.array(entry["keypoints_2d"]) == pytest.approx(poses.keypoints_2d[person], abs=6e-3)
 
 
@@ -212,7 +217,11 @@ def page(poses: Poses, tmp_path: Path) -> Path:
 
 
 def view(path: Path, poses: Poses) -> None:
-    write_viewer(path, poses.poses_3d, poses.keypoints_2d, poses.valid, poses.fps, poses.size, TITLE)
+    write_viewer(path, poses, places(poses), TITLE)
+
+
+def places(poses: Poses) -> np.ndarray:
+    return place_people(poses.poses_3d, poses.posed, poses.fps, poses.keypoints_2d)
 
 
 def element(text: str, name: str) -> str:
@@ -228,7 +237,7 @@ def test_the_page_loads_nothing(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     assert re.findall(r"""(?:src|href|action)\s*=\s*["']?([^"'\s>]+)""", text) == ["data:,"]
     assert "default-src 'none'" in text
-    scripts = [text, *(unpacked(text, name).decode() for name in export.LIBRARY)]
+    scripts = [text, *(unpacked(text, name).decode() for name in viewer.LIBRARY)]
     sources = set()
     for script in scripts:
         sources |= set(re.findall(r"""\bfrom\s*["']([^"']+)["']""", re.sub(r"/\*.*?\*/", "", script, flags=re.S)))
@@ -262,9 +271,42 @@ def test_the_page_holds_the_motion(page: Path, poses: Poses) -> None:
     assert pose[posed] == pytest.approx(poses.poses_3d[posed], abs=1e-4)
     assert pixels == pytest.approx(poses.keypoints_2d[..., :2], abs=0.05)
     assert score == pytest.approx(poses.keypoints_2d[..., 2], abs=2e-3)
-    offsets = place_people(poses.poses_3d, posed, poses.fps, poses.keypoints_2d)
+    offsets = places(poses)
     assert planes[102:104] * meta["metre"] == pytest.approx(-offsets[..., 1], abs=1e-4)
     assert meta["across"] == pytest.approx([-APART / 2, APART / 2])
+
+
+def test_the_page_draws_the_figure_of_the_video(poses: Poses, tmp_path: Path) -> None:
+    people = len(TRUNK_COLOURS) + 1
+    many = dataclasses.replace(
+        poses,
+        **{name: np.repeat(getattr(poses, name)[:1], people, axis=0) for name in ("poses_3d", "keypoints_2d", "valid")},
+    )
+    view(tmp_path / "viewer.html", many)
+    meta = json.loads(element((tmp_path / "viewer.html").read_text(encoding="utf-8"), "meta"))
+    assert [tuple(bone) for bone in meta["bones"]] == list(H36M.bones)
+    for joint, side in enumerate(meta["sides"]):
+        assert side == {"L": "left", "R": "right"}.get(H36M.names[joint][0], "middle")
+    trunks = [colours["middle"] for colours in meta["colours"]]
+    assert len(set(trunks)) == people - 1
+    assert trunks[-1] == trunks[0]  # after the last colour comes the first again
+    assert {(colours["right"], colours["left"]) for colours in meta["colours"]} == {
+        (SIDE_COLOURS["right"], SIDE_COLOURS["left"])
+    }
+    scene = Scene3D.around((500, 500), many.poses_3d + places(many)[:, :, None], many.posed)
+    assert meta["centre"] == pytest.approx(scene.centre)
+    assert (meta["distance"], meta["azimuth"], meta["elevation"]) == pytest.approx(
+        (scene.distance, scene.azimuth, scene.elevation)
+    )
+
+
+def test_people_stand_on_the_page_where_they_were_placed(poses: Poses) -> None:
+    offsets = places(poses) + np.array([[0.5, -0.25, 0], [2, 1, 0]], np.float32)[:, None]  # (2, 40, 3)
+    meta, motion = pack_motion(poses, offsets)
+    assert meta["across"] == pytest.approx(offsets[:, 0, 0])
+    ground = np.frombuffer(motion, np.uint8)[102 * 80 : 104 * 80].reshape(2, 2, 40).astype(np.uint16)
+    ground = np.cumsum(ground[:, 0] | ground[:, 1] << 8, axis=1, dtype=np.uint16).view(np.int16)
+    assert ground * meta["metre"] == pytest.approx(-offsets[..., 1], abs=1e-4)
 
 
 def test_the_same_motion_gives_the_same_page(page: Path, poses: Poses, tmp_path: Path) -> None:
@@ -272,18 +314,24 @@ def test_the_same_motion_gives_the_same_page(page: Path, poses: Poses, tmp_path:
     assert (tmp_path / "again.html").read_bytes() == page.read_bytes()
 
 
+def packed(poses: Poses) -> tuple[dict, bytes]:
+    return pack_motion(poses, places(poses))
+
+
 def test_a_long_motion_stays_small(poses: Poses) -> None:
     rng = np.random.default_rng(0)
     pose = np.tile(poses.poses_3d[:1], (1, 50, 1, 1)) + rng.normal(0, 0.004, (1, 2000, 17, 3))
     keypoints = np.tile(poses.keypoints_2d[:1], (1, 50, 1, 1)) + rng.normal(0, 3, (1, 2000, 17, 3))
-    _, motion = export.pack_motion(pose, keypoints, np.ones((1, 2000), bool), 50)
+    _, motion = packed(
+        dataclasses.replace(poses, poses_3d=pose, keypoints_2d=keypoints, valid=np.ones((1, 2000), bool))
+    )
     assert len(base64.b64encode(gzip.compress(motion))) < 1_000_000  # noise and all: 10 MB for 20,000 frames
 
 
 def test_one_wild_number_costs_the_others_little(poses: Poses) -> None:
     poses.poses_3d[0, 3, 16, 0] = 1e20
     poses.keypoints_2d[0, 3, 16, 0] = -1e20
-    meta, _ = export.pack_motion(poses.poses_3d, poses.keypoints_2d, poses.valid, 50)
+    meta, _ = packed(poses)
     assert meta["metre"] < 1e-3
     assert meta["pixel"] < 1
 
@@ -296,9 +344,9 @@ def test_a_motion_without_anybody(poses: Poses, tmp_path: Path) -> None:
 
 
 def test_the_library_is_the_published_one() -> None:
-    folder = Path(export.__file__).parent / "vendor" / "three"
+    folder = Path(viewer.__file__).parent / "vendor" / "three"
     listed = dict(re.findall(r"^\| (\S+\.js) \|.*\| ([0-9a-f]{64}) \|$", (folder / "README.md").read_text(), re.M))
-    assert sorted(listed) == sorted(export.LIBRARY.values())
+    assert sorted(listed) == sorted(viewer.LIBRARY.values())
     assert {name: hash_file(folder / name) for name in listed} == listed
 
 
@@ -354,7 +402,7 @@ def test_in_a_browser(browser: object, poses: Poses, tmp_path: Path) -> None:
     assert ask("[viewer.frames, viewer.people, viewer.frame, viewer.playing]") == [40, 2, 0, False]
 
     # What is drawn is what was written: 3D moved to its place on the ground, 2D as it is.
-    offsets = place_people(poses.poses_3d, poses.posed, poses.fps, poses.keypoints_2d)
+    offsets = places(poses)
     browser.execute_script("viewer.seek(20)")
     wait(browser, "document.getElementById('time').textContent.startsWith('frame 20 / 39')")
     for person in range(2):

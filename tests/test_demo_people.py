@@ -14,10 +14,11 @@ from common.errors import InputError
 from common.geometry.normalise import Normaliser
 from common.inference.checkpoint import save_checkpoint
 from demo.convert import BLAZEPOSE_33, LAYOUTS, convert
-from demo.export import read_poses
 from demo.keypoint_files import write_keypoints
 from demo.people import check_person, people_table, read_people
-from demo.video import VideoWriter, open_video
+from demo.poses import read_poses
+from demo.video_read import open_video
+from demo.video_write import VideoWriter
 from model import create_model
 from tests.keypoint_layouts import LAYOUTS as NAMES
 from tests.keypoint_layouts import person

@@ -7,12 +7,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from demo import render
-from demo.render import Scene3D, bgr, draw_2d, draw_3d, ground_height, panel_size, place_people, side_by_side
+from demo.figure import SIDE_COLOURS, TRUNK_COLOURS, flat_view
+from demo.placing import APART, ground_height, place_people
+from demo.render import draw_2d, draw_3d, panel_size, side_by_side
+from demo.scene import Scene3D, bgr
 from tests.synthetic import REST, world_motion
 
 FPS = 50.0
-RED, BLUE = bgr(render.RIGHT), bgr(render.LEFT)
+RED, BLUE = bgr(SIDE_COLOURS["right"]), bgr(SIDE_COLOURS["left"])
 
 
 def in_camera(world: np.ndarray) -> np.ndarray:
@@ -76,7 +78,7 @@ def test_limbs_are_drawn_in_place_in_the_colours_of_their_side(standing: np.ndar
 
 def test_a_second_person_has_a_trunk_of_another_colour(standing: np.ndarray) -> None:
     frame = draw_2d(np.full((240, 320, 3), 100, np.uint8), keypoints_of(standing), person=1)
-    assert of_colour(frame, bgr(render.PEOPLE[1])) > 20
+    assert of_colour(frame, bgr(TRUNK_COLOURS[1])) > 20
     assert of_colour(frame, RED) > 20
 
 
@@ -145,7 +147,7 @@ def test_people_stand_in_the_order_of_the_picture(moving: np.ndarray) -> None:
     valid[0, 30:] = False
     offsets = place_people(moving, valid, FPS, keypoints, fix_z=True)
     assert offsets.shape == (2, 60, 3)
-    assert offsets[:, :, 0] == pytest.approx(np.array([[render.APART / 2], [-render.APART / 2]]) + np.zeros((2, 60)))
+    assert offsets[:, :, 0] == pytest.approx(np.array([[APART / 2], [-APART / 2]]) + np.zeros((2, 60)))
     assert (moving + offsets[:, :, None])[1, ..., 1].max(axis=-1) == pytest.approx(0, abs=1e-6)
     assert place_people(moving, valid, FPS)[0, 0, 0] < 0  # as they are given
     assert np.isfinite(place_people(moving, np.zeros((2, 60), bool), FPS, keypoints)).all()
@@ -222,6 +224,16 @@ def test_feet_darken_the_ground(standing: np.ndarray) -> None:
     panel, empty = draw_3d(scene, standing).astype(int), scene.background.astype(int)
     grey = np.ptp(panel, axis=-1) < 12
     assert ((empty - panel).min(axis=-1)[grey] > 10).sum() > 100
+
+
+def test_a_flat_view_is_what_the_camera_sees(front: Scene3D, moving: np.ndarray) -> None:
+    """The contact sheet turns poses as the panel does: right is right, and up is up."""
+    pose = moving[0, 9] / 100  # so small that the camera's perspective hardly matters
+    for scene, across in ((front, 0), (Scene3D((200, 200), azimuth=-90, elevation=0), 2)):
+        pixels, _ = scene.project(pose + scene.centre)
+        view = (pixels - pixels[0]) * [1, -1]
+        flat = flat_view(pose, across) * scene.focal / scene.distance
+        assert view == pytest.approx(flat, abs=0.05)
 
 
 def test_nobody(front: Scene3D, standing: np.ndarray) -> None:

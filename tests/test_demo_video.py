@@ -18,8 +18,10 @@ import numpy as np
 import pytest
 
 from common.errors import InputError
-from demo import video
-from demo.video import VideoReader, VideoWriter, find_source, open_video, record_camera
+from demo import video_record
+from demo.video_read import VideoReader, find_source, open_video
+from demo.video_record import record_camera
+from demo.video_write import VideoWriter
 
 SOUND_RATE = 48000
 
@@ -708,11 +710,11 @@ class Camera:
     now = 0.0
 
     def __init__(self, number: int) -> None:
-        self.there = number == 0
+        self.connected = number == 0
         self.seen = 0
 
     def isOpened(self) -> bool:
-        return self.there
+        return self.connected
 
     def get(self, what: int) -> float:
         return {cv2.CAP_PROP_FPS: 25.0}[what]
@@ -720,10 +722,10 @@ class Camera:
     def read(self) -> tuple[bool, np.ndarray | None]:
         self.seen += 1
         Camera.now += 0.01
-        return self.there, bars(self.seen // 10) if self.there else None
+        return self.connected, bars(self.seen // 10) if self.connected else None
 
     def release(self) -> None:
-        self.there = False
+        self.connected = False
 
 
 @pytest.fixture
@@ -736,7 +738,7 @@ def camera(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
     monkeypatch.setattr(cv2, "VideoCapture", Camera)
     monkeypatch.setattr(cv2, "imshow", no_window)
     monkeypatch.setattr(cv2, "destroyAllWindows", no_window)
-    monkeypatch.setattr(video.time, "monotonic", lambda: Camera.now)
+    monkeypatch.setattr(video_record.time, "monotonic", lambda: Camera.now)
     return monkeypatch
 
 

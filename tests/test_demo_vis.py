@@ -29,9 +29,10 @@ from common.inference.checkpoint import save_checkpoint
 from demo import stages
 from demo.convert import BLAZEPOSE_33
 from demo.detect import DETECTORS
-from demo.export import Poses, read_poses, write_poses
 from demo.keypoint_files import read_keypoints, write_keypoints
-from demo.video import VideoWriter, open_video
+from demo.poses import Poses, read_poses, write_poses
+from demo.video_read import open_video
+from demo.video_write import VideoWriter
 from model import create_model
 from tests.conftest import ROOT
 from tests.test_errors import heed_signals
@@ -252,6 +253,11 @@ def test_a_stage_of_another_video_is_refused(
     assert not (tmp_path / "out").exists()
 
 
+def at_origin(poses: Poses) -> np.ndarray:
+    """No offsets (P, T, 3): everybody stands where the poses are."""
+    return np.zeros((*poses.valid.shape, 3), np.float32)
+
+
 def test_a_video_whose_length_is_not_what_it_says_is_counted(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
@@ -263,17 +269,17 @@ def test_a_video_whose_length_is_not_what_it_says_is_counted(
         with pytest.raises(
             InputError, match="the poses are of 20 frames, but the video has 12; give the video that they are of"
         ):
-            stages.render(claimed, poses, tmp_path / "new.mp4", False, 100)
+            stages.render(claimed, poses, at_origin(poses), tmp_path / "new.mp4", 100)
     assert list(tmp_path.iterdir()) == []
     poses = replace(poses, poses_3d=poses.poses_3d[:, :9], keypoints_2d=people[:, :9], valid=poses.valid[:, :9])
     with pytest.raises(InputError, match="the poses are of 9 frames, but the video has 12"):
-        stages.render(video, poses, tmp_path / "new.mp4", False, 100)
-    assert stages.render(None, poses, tmp_path / "new.mp4", False, 100) == 9
+        stages.render(video, poses, at_origin(poses), tmp_path / "new.mp4", 100)
+    assert stages.render(None, poses, at_origin(poses), tmp_path / "new.mp4", 100) == 9
     assert read_video(tmp_path / "new.mp4")[0] == 9
 
 
 def test_a_video_without_a_picture_is_one_sentence(folder: Path) -> None:
-    empty = replace(open_video(folder / "clip.mp4"), _pictures=lambda size: iter(()))
+    empty = replace(open_video(folder / "clip.mp4"), pictures=lambda size: iter(()))
     with pytest.raises(InputError, match=r"clip\.mp4: holds no picture that can be read"):
         stages.detect_people(empty, Scripted(""), 4)
 
@@ -316,8 +322,8 @@ def test_any_name_makes_results(folder: Path, main: Main, tmp_path: Path, monkey
     monkeypatch.setattr("demo.detect.DETECTORS", {"scripted": lambda model: Scripted("x" * FRAMES)})
     pictures = tmp_path / "7"  # a folder, though cameras have such names
     pictures.mkdir()
-    for _, at, picture in open_video(folder / "clip.mp4"):
-        cv2.imwrite(str(pictures / f"{round(at * FPS)}.tiff"), picture)
+    for _, seconds, picture in open_video(folder / "clip.mp4"):
+        cv2.imwrite(str(pictures / f"{round(seconds * FPS)}.tiff"), picture)
     os.symlink("7", "link")
     for number, source in enumerate(("7", "7/", "./7", "link/")):
         main(

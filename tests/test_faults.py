@@ -22,6 +22,7 @@ from common.data.wild_file import View, write_wild_file
 from common.errors import InputError
 from common.files import TEMPORARY, only_run
 from common.inference.compute import Compute
+from common.training import trainer
 from common.training.engine import train_one_epoch
 from common.training.recipes import MHFORMER, MIXSTE
 from model import create_model
@@ -212,7 +213,7 @@ def test_signals_while_it_is_saved(
     run = tmp_path / "run"
     with monkeypatch.context() as patch:
         at_call(patch, PoseDataset, "__getitem__", STEP + 1, lambda: os.kill(os.getpid(), signal.SIGINT))
-        at_call(patch, experiment, "write_run", 2, lambda: [os.kill(os.getpid(), signal.SIGINT) for _ in range(3)])
+        at_call(patch, trainer, "write_run", 2, lambda: [os.kill(os.getpid(), signal.SIGINT) for _ in range(3)])
         assert f"--resume {run}" in fails(130, begin, main, tiny_root, run)
     main("main_mixste.py", "--resume", run)
     check_same_end(run, whole["mixste"])
@@ -225,7 +226,7 @@ def test_a_signal_in_the_last_save_before_an_older_best_is_scored(
     (best,) = whole["mixste"].glob("*.pth")
     run, older = tmp_path / "run", shutil.copy(best, tmp_path / "x.pth")
     with monkeypatch.context() as patch:
-        at_call(patch, experiment, "write_run", 2, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        at_call(patch, trainer, "write_run", 2, lambda: os.kill(os.getpid(), signal.SIGTERM))
         assert f"--resume {run}" in fails(
             143, begin, main, tiny_root, run, "--previous_best", 1, "--previous_name", older
         )

@@ -9,8 +9,10 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+import torch
 
-from common.geometry.normalise import FOCAL, Normaliser, box_of, sight
+from common.geometry.box import rotation_to
+from common.geometry.normalise import FOCAL, Normaliser, box_of
 from common.geometry.skeleton import H36M
 from tests.rules import motion
 from tests.synthetic import REST
@@ -186,14 +188,14 @@ def test_windows_with_nothing_to_see(nothing: str) -> None:
 def test_turns_are_rotations_and_the_smallest() -> None:
     rays = np.random.default_rng(0).uniform(-2, 2, (200, 3))
     rays[:, 2] = np.abs(rays[:, 2])
-    turns = sight(rays)
+    turns = rotation_to(torch.from_numpy(rays)).numpy()
     np.testing.assert_allclose(turns @ turns.mT, np.broadcast_to(np.eye(3), turns.shape), atol=1e-12)
     np.testing.assert_allclose(np.linalg.det(turns), 1, atol=1e-12)
     unit = rays / np.linalg.norm(rays, axis=-1, keepdims=True)
     np.testing.assert_allclose(turns[..., 2], unit, atol=1e-12)  # where the z axis goes
     # By no more than the angle between the two: no roll about the line of sight.
     np.testing.assert_allclose(np.trace(turns, axis1=-2, axis2=-1), 1 + 2 * unit[:, 2], atol=1e-12)
-    np.testing.assert_allclose(sight(np.array([0.0, 0.0, 7.0])), np.eye(3), atol=1e-15)
+    np.testing.assert_allclose(rotation_to(torch.tensor([0.0, 0.0, 7.0])).numpy(), np.eye(3), atol=1e-15)
 
 
 @pytest.mark.parametrize("kind", ["picture", "pixels"])

@@ -13,12 +13,13 @@ from torch import Tensor
 
 from common.arguments import build_parser
 from common.errors import InputError
-from common.experiment import build_model
 from common.geometry.normalise import Normaliser
 from common.geometry.skeleton import H36M
 from common.inference.checkpoint import Checkpoint, load_weights, read_checkpoint, save_checkpoint
 from common.inference.lifting import Lifter
-from common.training.recipes import published_mpjpe
+from common.training.recipes import MIXSTE, published_mpjpe
+from common.training.settings import resolve
+from common.training.setup import build_model
 from model import Hourglass, PoseTransformer, create_model, model_sizes
 from model.layers import TIME, Attention, attend, attend_and_score
 from model.pruning import SELECTORS, gather_frames, select_by_motion
@@ -291,9 +292,8 @@ def test_two_ways_to_say_the_frames_are_refused() -> None:
 
 
 def from_flags(flags: str, checkpoint: Checkpoint | None = None) -> PoseTransformer:
-    args = build_parser("mixste.hot_mixste").parse_args(flags.split())
-    args.keypoints = "gt"
-    return build_model(args, "mixste.hot_mixste", checkpoint)
+    argv = ["--keypoints", "gt", *flags.split()]
+    return build_model(resolve(MIXSTE, "mixste.hot_mixste", argv).settings, checkpoint)
 
 
 SIZES = "--frames 9 --channel 16 --depth 3"

@@ -19,13 +19,15 @@ from torch import Tensor, nn
 
 from common.arguments import build_parser
 from common.errors import InputError
-from common.experiment import build_model, run
+from common.experiment import run
 from common.geometry.normalise import Normaliser
 from common.geometry.skeleton import H36M
 from common.inference.checkpoint import identify, load_weights, read_checkpoint, save_checkpoint
 from common.inference.lifting import Lifter
 from common.inference.predict import predict
 from common.training.recipes import MIXSTE, WILD, prepare
+from common.training.settings import resolve
+from common.training.setup import build_model
 from model import Hourglass, PoseTransformer, create_model, register_model, registry
 from model.complexity import gflops
 from model.macs import Macs
@@ -239,9 +241,8 @@ def your_class() -> type[PoseTransformer]:
 
 
 def built(name: str, *flags: object, in_channels: int | None = None, keypoints: str = "gt") -> PoseTransformer:
-    args = build_parser(name).parse_args([str(flag) for flag in flags])
-    args.keypoints = keypoints
-    return build_model(args, name, None, in_channels)
+    argv = ["--keypoints", keypoints, *map(str, flags)]
+    return build_model(resolve(MIXSTE, name, argv).settings, None, in_channels)
 
 
 def test_sizes_that_nobody_else_has_are_flags(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -22,7 +22,7 @@ from dataset import prepare_cmu, prepare_toy
 from dataset.asf_amc import read_asf, read_asf_amc
 from dataset.bvh import read_bvh_file
 from dataset.clips import Clip, cleaned, read_clips, read_folder, read_ready
-from dataset.mocap import resample
+from dataset.mocap import chain, resample
 from dataset.rigs import read_bvh
 from tests.mocap_texts import ASF_UNIT, amc_text, asf_text, bvh_text
 from tests.synthetic import REST
@@ -111,6 +111,21 @@ def test_resampling_reproduces_a_smooth_curve():
         line = np.arange(length) / 30.0
         resampled = resample(line, 30, 50)
         np.testing.assert_allclose(resampled, np.arange(len(resampled)) / 50, atol=1e-12)
+        if length > 2:
+            np.testing.assert_allclose(resample(line**2, 30, 50), (np.arange(len(resampled)) / 50) ** 2, atol=1e-12)
+
+
+@pytest.mark.parametrize("axes", ["x", "zxy", "zyz", "xx", "zxyzx"])
+def test_rotations_are_chained_about_moving_axes(axes):
+    unit, angles = dict(zip("xyz", np.eye(3), strict=True)), np.random.default_rng(0).uniform(-180, 180, (4, len(axes)))
+    turns = chain(axes, angles)  # (4, 3, 3)
+    for turn, row in zip(turns, np.radians(angles), strict=True):
+        expected = np.eye(3)
+        for axis, angle in zip(axes, row, strict=True):
+            cross = np.cross(np.eye(3), unit[axis]).T * -1  # cross @ v is the cross product of axis and v
+            expected = expected @ (np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross)  # Rodrigues
+        np.testing.assert_allclose(turn, expected, atol=1e-12)
+    np.testing.assert_array_equal(chain(axes, angles[0]), turns[0])  # one frame without its axis
 
 
 # The studio

@@ -7,7 +7,8 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
-from common.training.losses import mpjpe_loss, velocity_loss, wild_loss
+from common.evaluation.metrics import p_mpjpe
+from common.training.losses import mpjpe_loss, turned_mpjpe_loss, velocity_loss, wild_loss
 from common.training.recipes import MIXSTE, WILD, cosine, prepare, running_mean, sinusoids
 from model import create_model
 from model.layers import DropPath
@@ -82,5 +83,26 @@ def test_how_a_model_starts(name: str) -> None:
 
 def test_the_loss_by_hand() -> None:
     prediction, target = motion(2, 5, 3, 1), motion(2, 5, 3, 2)
-    assert wild_loss(prediction, target) == mpjpe_loss(prediction, target) + 2 * velocity_loss(prediction, target)
-    assert wild_loss(prediction[:, :1], target[:, :1]) == mpjpe_loss(prediction[:, :1], target[:, :1])
+    still = mpjpe_loss(prediction, target) + turned_mpjpe_loss(prediction, target)
+    assert wild_loss(prediction, target) == still + 2 * velocity_loss(prediction, target)
+    one = prediction[:, :1], target[:, :1]
+    assert wild_loss(*one) == mpjpe_loss(*one) + turned_mpjpe_loss(*one)
+
+
+def test_the_turned_error_does_not_see_where_a_pose_faces_but_sees_a_mirrored_one() -> None:
+    target = motion(2, 5, 3, 2)
+    turned = target @ rotation_matrix([0.3, -0.5, 0.8]) + torch.tensor([1.0, 2.0, 3.0])
+    assert turned_mpjpe_loss(turned, target).item() == pytest.approx(0, abs=1e-6)
+    assert turned_mpjpe_loss(turned * torch.tensor([-1.0, 1.0, 1.0]), target) > 0.02
+    prediction = motion(2, 5, 3, 1).requires_grad_()
+    loss = turned_mpjpe_loss(prediction, target)
+    assert p_mpjpe(prediction, target).mean() <= loss  # which may change the scale as well
+    loss.backward()
+    closer = prediction.detach() - 0.01 * prediction.grad / prediction.grad.abs().max()
+    assert turned_mpjpe_loss(closer, target) < loss
+
+
+def rotation_matrix(vector: list[float]) -> torch.Tensor:
+    """The rotation (3, 3) about a vector by its length in radians."""
+    x, y, z = vector
+    return torch.linalg.matrix_exp(torch.tensor([[0, -z, y], [z, 0, -x], [-y, x, 0]]))

@@ -13,13 +13,13 @@ from torch import Tensor
 
 from common.data.world_motion import WorldClip
 from common.errors import InputError
+from common.geometry.box import box_of, in_box, turn_to_box
 from common.geometry.normalise import box_of as numpy_box
 from common.geometry.skeleton import H36M, body_height
 from common.inference.lifting import resample_2d
 from common.training.recipes import WILD
 from common.wild import BONES, HEIGHT, PARTS, WILD_TEST, MotionBank, Wild, WildDataset, detector_noise
 from common.wild import body as bodies
-from common.wild.box import box_of, normalise
 from common.wild.camera import NEAREST, SIZES, shoot
 from common.wild.detector import film_weights, observe, resample
 from common.wild.draw import Draw
@@ -644,7 +644,7 @@ def test_missing_joints_have_no_score() -> None:
     assert 0.02 < gone.mean() < 0.3
     limbs = {tuple(np.flatnonzero(one)) for one in gone.any(axis=1)}
     assert set(bodies.LIMBS) <= limbs
-    assert (normalise(seen, *view[1:])[0][gone] == 0).all()
+    assert (in_box(seen)[gone] == 0).all()
 
 
 def cut_windows(guessed: float) -> tuple[Tensor, np.ndarray, np.ndarray]:
@@ -839,11 +839,11 @@ def test_the_box_is_the_normaliser_s() -> None:
     pixels[3, :, :, 2] = 0  # nobody
     pixels[4, 5:, :, 2] = 0
     pixels[5, 4:, :, 2] = 0  # an even number of frames
-    found, turn = normalise(pixels, shot.size, shot.focal)
+    found, turn = in_box(pixels), turn_to_box(pixels, shot.size / 2, shot.focal)
     for number, (window, size, focal) in enumerate(
         zip(pixels.numpy(), shot.size.numpy(), shot.focal.numpy(), strict=True)
     ):
-        np.testing.assert_allclose(found[number], WILD.normaliser.apply(window, tuple(size)), atol=1e-4)
+        np.testing.assert_allclose(found[number], WILD.normaliser.apply(window, tuple(size))[..., :2], atol=1e-4)
         np.testing.assert_allclose(turn[number], WILD.normaliser.turn(window, size, focal / size.max()), atol=1e-5)
         for one, other in zip(box_of(pixels[number : number + 1, ..., :2]), numpy_box(window[..., :2]), strict=True):
             np.testing.assert_allclose(one[0], other, rtol=1e-5, atol=1e-2)
@@ -877,6 +877,6 @@ def test_targets_have_the_axes_that_the_input_shows(monkeypatch: pytest.MonkeyPa
         return ((shown - scale * target).norm(dim=-1).mean() / (scale * target).norm(dim=-1).mean()).item()
 
     turned = misfit()
-    monkeypatch.setattr("common.wild.box.sight", lambda ray: torch.eye(3).expand(len(ray), 3, 3))
+    monkeypatch.setattr("common.geometry.box.rotation_to", lambda ray: torch.eye(3).expand(len(ray), 3, 3))
     assert turned < 0.06
     assert turned < misfit() / 2

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from numbers import Real
 
 import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor
 
+from common.geometry import box
 from common.geometry.camera import denormalise_picture, normalise_picture
 
 FOCAL = 1.0
@@ -58,11 +61,7 @@ class Normaliser:
         if self.kind == "picture":
             xy = normalise_picture(xy, size)
         elif self.kind == "box":
-            centre, side = box_of(pose_2d)
-            xy = (
-                np.where(score > 0, xy - centre[..., None, None, :], 0)
-                / np.where(side > 0, side, 1)[..., None, None, None]
-            )
+            xy = box.in_box(_float64(np.concatenate([xy, score], axis=-1))).numpy()
         return (xy if self.in_channels == 2 else np.concatenate([xy, score], axis=-1)).astype(np.float32)
 
     def turn(
@@ -83,54 +82,32 @@ class Normaliser:
         if self.kind != "box":
             return np.broadcast_to(np.eye(3), (*pose_2d.shape[:-3], 3, 3))
         size = np.asarray(size, dtype=np.float64)  # (2,) or (..., 2)
-        centre, side = box_of(pose_2d)
-        axis = size / 2 if center is None else np.asarray(center, dtype=np.float64)  # (2,) or (..., 2)
-        offset = np.where(side[..., None] > 0, centre - axis, 0) / (size.max(axis=-1) * focal)[..., None]  # (..., 2)
-        return sight(np.concatenate([offset, np.ones_like(offset[..., :1])], axis=-1))
+        middle = size / 2 if center is None else center  # (2,) or (..., 2)
+        pixels = size.max(axis=-1) * np.asarray(focal)  # () or (...)
+        return box.turn_to_box(_float64(pose_2d), _float64(middle), _float64(pixels)).numpy()
 
     def invert(
-        self, normalised: np.ndarray, size: tuple[int, int], box: tuple[np.ndarray, np.ndarray] | None = None
+        self, normalised: np.ndarray, size: tuple[int, int], person: tuple[np.ndarray, np.ndarray] | None = None
     ) -> np.ndarray:
         """The inverse of `apply`: (..., F, J, in_channels) -> pixels, and score where there is one, of the same shape.
 
-        box: what `box_of` gave, for kind "box". Joints that were not there come back at the box's centre.
+        person: what `box_of` gave, for kind "box". Joints that were not there come back at the box's centre.
         """
         xy = normalised[..., :2]
         if self.kind == "picture":
             xy = denormalise_picture(xy, size)
         elif self.kind == "box":
-            assert box is not None, "kind box is inverted with what box_of gave"
-            centre, side = box
+            assert person is not None, "kind box is inverted with what box_of gave"
+            centre, side = person
             xy = xy * np.where(side > 0, side, 1)[..., None, None, None] + centre[..., None, None, :]
         return np.concatenate([xy, normalised[..., 2:]], axis=-1).astype(np.float32)
 
 
 def box_of(pose_2d: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The person's box in a window (..., F, J, 2 or 3), pixels and score: centre (..., 2) and larger side (...),
-    pixels, float64.
-
-    Medians over the frames, so that a joint that is far off for a moment changes nothing; joints of score 0 do not
-    count. A window without any joint has centre and side 0, one whose joints are all in one point has side 0.
-    """
-    xy = pose_2d[..., :2].astype(np.float64)
-    if pose_2d.shape[-1] == 3 and (missing := pose_2d[..., 2] <= 0).any():
-        xy[missing] = np.nan
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # of frames without a joint, which do not count
-        low, high = (
-            (np.nanmin(xy, axis=-2), np.nanmax(xy, axis=-2))
-            if np.isnan(xy).any()
-            else (xy.min(axis=-2), xy.max(axis=-2))
-        )
-        median = np.nanmedian if np.isnan(low).any() else np.median
-        centre = median((low + high) / 2, axis=-2)  # (..., 2)
-        side = median((high - low).max(axis=-1), axis=-1)  # (...)
-    return np.nan_to_num(centre), np.nan_to_num(side)
+    """`common.geometry.box.box_of` of arrays, in float64."""
+    centre, side = box.box_of(_float64(pose_2d))
+    return centre.numpy(), side.numpy()
 
 
-def sight(ray: np.ndarray) -> np.ndarray:
-    """The smallest rotation that turns the z axis into the direction of rays (..., 3), z > 0 -> (..., 3, 3)."""
-    x, y, z = np.moveaxis(ray / np.linalg.norm(ray, axis=-1, keepdims=True), -1, 0)
-    zero = np.zeros_like(x)
-    cross = np.stack([zero, zero, x, zero, zero, y, -x, -y, zero], axis=-1).reshape(*x.shape, 3, 3)
-    return np.eye(3) + cross + cross @ cross / (1 + z)[..., None, None]
+def _float64(values: ArrayLike) -> Tensor:
+    return torch.from_numpy(np.asarray(values, dtype=np.float64))

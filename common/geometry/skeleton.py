@@ -29,6 +29,14 @@ class Skeleton:
         return tuple((joint, parent) for joint, parent in enumerate(self.parents) if parent >= 0)
 
     @property
+    def sides(self) -> tuple[str, ...]:
+        """On which side of the person each joint is: "left", "right" or "middle"."""
+        return tuple(
+            "left" if joint in self.left else "right" if joint in self.right else "middle"
+            for joint in range(self.joints)
+        )
+
+    @property
     def mirrored(self) -> tuple[int, ...]:
         """The joint that takes the place of each joint when left and right are swapped: its own inverse."""
         order = list(range(self.joints))

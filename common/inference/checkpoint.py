@@ -253,8 +253,8 @@ def identify(shapes: Mapping[str, tuple[int, ...]]) -> list[str]:
     fitting = []
     for name in list_models():
         backbone, known = model_class(name), model_sizes(name)
-        told = backbone.sizes_in(shapes)
-        own = {size: told[size] for size in known if size in told}
+        shown_sizes = backbone.sizes_in(shapes)
+        own = {size: shown_sizes[size] for size in known if size in shown_sizes}
         plan = {} if "prune" in own else _some_plan(known, max(1, backbone.first_stage), kept_in(shapes) or [1])
         try:
             with meta_device(name), no_more_parameters_than(len(shapes)):

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 import unicodedata
-from argparse import Namespace
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -130,13 +129,13 @@ def write_run(
     scaler: torch.amp.GradScaler,
     mean: AveragedModel | None,
     progress: Progress,
-    args: Namespace,
+    flags: Mapping[str, object],
     recipe: Recipe,
     random: dict[str, Any],
     **more: object,
 ) -> None:
-    """Write everything that going on exactly from here takes. random: `random_state` at that moment."""
-    arguments = {key: value for key, value in vars(args).items() if key not in OF_ONE_CALL}
+    """Write everything that going on exactly from here takes. flags: of the run. random: `random_state` now."""
+    arguments = {key: value for key, value in flags.items() if key not in OF_ONE_CALL}
     save_checkpoint(
         folder / LAST,
         model,
@@ -183,9 +182,9 @@ def read_run(path: str | Path, parser: Parser) -> Run:
         **sizes,
         **_arguments(file, content["arguments"], parser),
     }  # of a file from before a size was a flag, too
-    said = {"model": checkpoint.name, **sizes}
+    own = {"model": checkpoint.name, **sizes}
     joints = checkpoint.sizes.get("joints")
-    other = [name for name, value in said.items() if arguments.get(name) != value]
+    other = [name for name, value in own.items() if arguments.get(name) != value]
     other += [name for name in ("n_joints", "out_joints") if arguments.get(name) not in (None, joints)]
     if other:
         raise _wrong(file, f"arguments: {', '.join(other)}", "is not that of the model in the file")

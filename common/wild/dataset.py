@@ -13,10 +13,10 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from common.data.world_motion import WorldClip
+from common.geometry.box import in_box, turn_to_box
 from common.geometry.normalise import Normaliser
 from common.geometry.skeleton import H36M
 from common.wild.body import HEIGHT, draw_motion
-from common.wild.box import normalise
 from common.wild.camera import shoot
 from common.wild.detector import observe
 from common.wild.draw import Draw
@@ -89,7 +89,8 @@ class WildDataset(Dataset):
         clip, centre = self.bank.place(share)
         shot = shoot(draw_motion(self.bank, clip, centre, self.frames, fps, self.wild, draw), self.wild, draw)
         seen = observe(shot.pose, shot.size, shot.focal, fps, self.wild, draw)
-        pose_2d, turn = normalise(seen, shot.size, shot.focal)
+        pose_2d = torch.cat([in_box(seen), seen[..., 2:]], dim=-1)  # (B, F, 17, 3)
+        turn = turn_to_box(seen, shot.size / 2, shot.focal)  # (B, 3, 3)
         target = in_units_of_person(shot.pose) @ turn[:, None]  # the inverse turn, of row vectors
         up = (shot.up[:, None] @ turn)[:, 0]
         return WildBatch(pose_2d, target, clip, centre, up, shot.focal / shot.size.amax(dim=1))

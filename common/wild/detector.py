@@ -10,11 +10,11 @@ import math
 import torch
 from torch import Tensor
 
+from common.geometry.box import box_of
 from common.geometry.skeleton import H36M
 from common.geometry.windows import catmull_rom
 from common.wild import detector_noise as noise
 from common.wild.body import LEGS, LIMBS, rotations, unit
-from common.wild.box import box_of
 from common.wild.draw import Draw
 from common.wild.options import Wild
 
@@ -61,8 +61,8 @@ def resample(seen: Tensor, weights: Tensor) -> Tensor:
     """Pixels and scores (B, G, 17, 3) -> (B, F, 17, 3) by weights (F, G); joints of score 0 take no part, unless there
     are no others.
     """
-    there = (seen[..., 2:] > 0).float()
-    parts = torch.cat([seen[..., :2], seen * there, there], dim=-1)  # (B, G, 17, 6)
+    found = (seen[..., 2:] > 0).float()
+    parts = torch.cat([seen[..., :2], seen * found, found], dim=-1)  # (B, G, 17, 6)
     plain, found, score, share = torch.einsum("fg,bgjc->bfjc", weights, parts).split((2, 2, 1, 1), dim=-1)
     some = share > 1e-4
     return torch.cat([torch.where(some, found / share.clamp(min=1e-4), plain), torch.where(some, score, 0.0)], dim=-1)
