@@ -11,6 +11,7 @@ import numpy as np
 from common.errors import InputError
 from demo.blazepose import BlazePose
 from demo.convert import Conversion
+from demo.movenet import MoveNet
 
 
 class Detector(Protocol):
@@ -33,7 +34,10 @@ class Detector(Protocol):
         """Give back the threads and the memory; nothing is detected after this."""
 
 
-DETECTORS: dict[str, Callable[[str | Path | None], Detector]] = {"blazepose": BlazePose}
+DETECTORS: dict[str, Callable[[str | Path | None], Detector]] = {
+    "blazepose": BlazePose,
+    "movenet": MoveNet,
+}
 """By name: each is called with the model that the user asked for, or None. Another detector joins by a line here."""
 
 FORMER = {"mediapipe": "blazepose"}
