@@ -12,6 +12,7 @@ import numpy as np
 from common.errors import InputError
 from demo.blazepose import BlazePose
 from demo.convert import Conversion
+from demo.movenet import MoveNet
 
 
 class Detector(Protocol):
@@ -48,6 +49,7 @@ def _rtm(model: str | Path | None, one_stage: bool) -> Detector:
 
 DETECTORS: dict[str, Callable[[str | Path | None], Detector]] = {
     "blazepose": BlazePose,
+    "movenet": MoveNet,
     "hrnet": _hrnet,
     "rtmpose": partial(_rtm, one_stage=False),
     "rtmo": partial(_rtm, one_stage=True),

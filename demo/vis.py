@@ -65,7 +65,9 @@ def build_parser() -> Parser:
     )
     group = parser.add_argument_group("2D")
     group.add_argument(
-        "--detector", default="blazepose", help="who finds the joints: blazepose (default), hrnet, rtmpose, rtmo"
+        "--detector",
+        default="blazepose",
+        help="who finds the joints: blazepose (default), movenet, hrnet, rtmpose, rtmo",
     )
     group.add_argument(
         "--detector_model", help="full, heavy or the file of a model (default: heavy where it is there, else full)"
