@@ -36,7 +36,7 @@ from common.inference.checkpoint import (
     save_checkpoint,
     shipped_checkpoint,
 )
-from common.inference.compute import Compute, OutOfMemory, choose_compute, out_of_memory_named
+from common.inference.compute import Compute, OutOfMemory, check_compiler, choose_compute, out_of_memory_named
 from common.inference.lifting import Lifter
 from common.training.engine import train_one_epoch
 from common.training.recipes import RECIPES, Recipe, cosine, next_learning_rate, prepare, published_mpjpe, running_mean
@@ -107,6 +107,8 @@ def _run(recipe: Recipe, default_model: str, argv: list[str] | None, held: conte
         raise InputError(f"--out_channels is {args.out_channels}; it must be 3")
 
     compute = choose_compute(args.device, args.gpu, args.precision)
+    if args.compile and not args.test:
+        check_compiler()
     checkpoint = read_checkpoint(args.previous_dir) if args.previous_dir and not resumed else None
     torch.manual_seed(args.seed)
     model = build_model(args, default_model, checkpoint, recipe.normaliser.in_channels if recipe.normaliser else None)

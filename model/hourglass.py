@@ -216,7 +216,7 @@ class PoseTransformer(nn.Module, ABC):
     def forward(self, pose_2d: Tensor, kept: tuple[Tensor, ...] | None = None) -> Prediction:
         """Normalised 2D poses (B, F, J, in_channels) -> Prediction; `kept` of an earlier call replays its selection."""
         device = pose_2d.device.type
-        # Places in the picture need more digits than half precision has, and so do the poses that are tested.
+        # Half precision rounds places in the picture too coarsely; training does not mind.
         with torch.autocast(device, enabled=self.training and torch.is_autocast_enabled(device)):
             x = self.embed(pose_2d)  # (B, F, S, C)
         frames: Tensor | None = None

@@ -86,8 +86,8 @@ def _by_products(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         for part in zip(*(t.split(rows) for t in (q * width**-0.5, k, v)), strict=True):
             query, key, value = (t.flatten(0, 1) for t in part)  # (rows * heads, N or M, width)
             weights = torch.bmm(query, key.mT).softmax(dim=-1, dtype=precision)  # (rows * heads, N, M)
-            outputs.append(torch.bmm(weights.to(value.dtype), value).unflatten(0, (-1, heads)))
-        return torch.cat(outputs)
+            outputs.append(torch.bmm(weights.to(value.dtype), value).unflatten(0, (len(query) // heads, heads)))
+        return torch.cat(outputs) if len(outputs) > 1 else outputs[0]
 
 
 def attend_and_score(q: Tensor, k: Tensor, v: Tensor, heads: int, axis: int) -> tuple[Tensor, Tensor]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
 from torch import Tensor, nn
 
+from common.errors import InputError
 from common.inference import compute
 from common.inference.compute import choose_compute
 from model import create_model, layers
@@ -161,6 +164,26 @@ def test_norms_stay_float32_under_bf16(name: str) -> None:
     assert torch.bfloat16 in {out for _, _, out in products}
     change = (prediction.pose.float() - reference.pose).abs()
     assert 0 < change.mean() < 0.02 * reference.pose.abs().mean()
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_the_input_is_read_in_float32_where_poses_are_tested(training: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = create_model("mhformer.mhformer", **SMALL["mhformer.mhformer"]).train(training)
+    embed, seen = model.embed, []
+    monkeypatch.setattr(model, "embed", lambda x: seen.append(torch.is_autocast_enabled("cpu")) or embed(x))
+    with torch.autocast("cpu", torch.bfloat16):
+        model(motion(2, model.frames, model.in_channels, 7))
+    assert seen == [training]
+
+
+@pytest.mark.parametrize(
+    ("compiler", "says"), [("", "no C++ compiler is here"), ("no-such-c++ -O2", "CXX names no-such")]
+)
+def test_compiling_without_a_compiler(compiler: str, says: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setenv("CXX", compiler)
+    with pytest.raises(InputError, match=f"--compile is 1, but {re.escape(says)}"):
+        compute.check_compiler()
 
 
 SENTENCE = "device: this CPU has no bf16 products, running in fp32\n"
