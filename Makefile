@@ -1,11 +1,12 @@
 # `make demo`: sample footage to 3D motion.  `make sample`: a first training.  `make test`: the linter, the type checker and the tests.
 # `make coverage`: the tests, and how much of model/ and common/ they run.  `make install`: only .venv.
+# `make bench`: every speed ratio, into benchmark/results/speed.json.
 # `make test-readers`: the tests of what reads files, which need no torch, on every Python of these that is at hand.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: install demo sample check test coverage test-readers
+.PHONY: install demo sample check test coverage bench test-readers
 
 install: $(VENV)/installed
 
@@ -41,6 +42,9 @@ test: check
 
 coverage: install
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --cov
+
+bench: install
+	$(BIN)/python benchmark/bench.py --json benchmark/results/speed.json
 
 test-readers:
 	for python in python3.11 python3.12 python3.13 $(wildcard $(HOME)/.pyenv/versions/3.1[123].*/bin/python); do \

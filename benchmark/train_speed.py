@@ -4,11 +4,11 @@ loaded.
     python benchmark/train_speed.py
 
 Poses: a synthetic set in the Human3.6M layout (dataset/prepare_toy.py), written to a temporary folder, with clips as
-long as Human3.6M's. Three number formats: float32; eager bf16, which is torch.autocast around the model with PyTorch's
-own GELU, dropout and unfused optimizer; and ours, which is what --precision bf16 does here. Speed: each round times one
-training step (forward, backward, optimizer) of every format in turn; shown are the medians over the rounds, and of the
-ratios within a round. Loss: bf16 is really used there, also where this CPU has to emulate it and --precision bf16 would
-not. OMP_NUM_THREADS sets the threads.
+long as Human3.6M's. Each number format is that of ours and of the plain model beside it: benchmark/reference.py, with
+an unfused optimizer, and torch.autocast around it for bf16. Speed: each round times one training step (forward,
+backward, optimizer) of every format in turn; shown are the medians over the rounds, and of the ratios within a round.
+Loss: bf16 is really used there, also where this CPU has to emulate it and --precision bf16 would not. OMP_NUM_THREADS
+sets the threads.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import nn
 
+from benchmark.reference import plain_model
 from common.arguments import Parser, number
 from common.data.datasets import Data, default_keypoints, read_sequences
 from common.data.pose_dataset import Batch, BatchOrder, PoseDataset, loader
@@ -39,7 +39,6 @@ from common.training.engine import train_one_epoch
 from common.training.recipes import MHFORMER, MIXSTE, Recipe
 from dataset.prepare_toy import write
 from model import create_model
-from model.layers import Dropout, Gelu
 
 CPU = torch.device("cpu")
 FRAMES = 81
@@ -47,11 +46,11 @@ FRAMES = 81
 
 @dataclass(frozen=True)
 class Format:
-    """A number format, and whether the layers and the optimizer are PyTorch's own."""
+    """A number format, and whether model and optimizer are the plain ones."""
 
     name: str
     compute: Compute
-    eager: bool = False
+    plain: bool = False
 
 
 @dataclass(frozen=True)
@@ -83,18 +82,20 @@ SMALL = Model(
     MIXSTE,
     8,
 )
+PLAIN = Format("plain float32", Compute(CPU), plain=True)
 FLOAT32 = Format("float32", Compute(CPU))
-EAGER = Format("eager bf16", Compute(CPU, "bf16"), eager=True)
+PLAIN_BF16 = Format("plain bf16", Compute(CPU, "bf16"), plain=True)
 BF16 = Format("bf16", Compute(CPU, "bf16"))
 
 
 def trainer(model: Model, form: Format, lr: float, seed: int) -> Callable[[Batch], float]:
     """A function that takes one training step on a batch and returns its loss."""
     torch.manual_seed(seed)
-    network = create_model(model.name, **model.sizes)
+    ours = create_model(model.name, **model.sizes)
+    network = plain_model(ours) if form.plain else ours
+    assert network is not None  # all models here have a plain counterpart
     optimizer = model.recipe.optimizer(network.parameters(), lr)
-    if form.eager:
-        use_pytorch_layers(network)
+    if form.plain:
         for group in optimizer.param_groups:
             group["fused"] = False
     scaler = torch.amp.GradScaler("cpu", enabled=False)
@@ -107,16 +108,6 @@ def trainer(model: Model, form: Format, lr: float, seed: int) -> Callable[[Batch
         return losses[0]
 
     return step
-
-
-def use_pytorch_layers(network: nn.Module) -> None:
-    """Put PyTorch's GELU and dropout in the place of ours."""
-    for parent in list(network.modules()):
-        for name, child in parent.named_children():
-            if isinstance(child, Gelu):
-                setattr(parent, name, nn.GELU())
-            elif isinstance(child, Dropout):
-                setattr(parent, name, nn.Dropout(child.p))
 
 
 def windows(data: Data, frames: int, stride: int, flipped: bool) -> PoseDataset:
@@ -133,8 +124,8 @@ def endless(dataset: PoseDataset, batch_size: int, seed: int) -> Iterator[Batch]
         epoch += 1
 
 
-def speed_row(model: Model, formats: list[Format], data: Data, rounds: int) -> str:
-    """Frames per second of each format, and the ratio of the last to the eager one."""
+def speeds(model: Model, formats: list[Format], data: Data, rounds: int) -> dict[str, float]:
+    """Frames per second of each format, by its name, and "ratio float32" and "ratio bf16" of ours to the plain one."""
     batches = endless(windows(data, FRAMES, FRAMES, True), model.batch, seed=0)
     steps = [trainer(model, form, 1e-4, seed=0) for form in formats]
     rates = np.zeros((rounds + 1, len(formats)))
@@ -144,8 +135,10 @@ def speed_row(model: Model, formats: list[Format], data: Data, rounds: int) -> s
             started = time.perf_counter()
             step(batch)
             rates[turn, column] = model.batch * FRAMES / (time.perf_counter() - started)
-    ratio = np.median(rates[1:, formats.index(formats[-1])] / rates[1:, formats.index(EAGER)])
-    return f"{model.title:24}" + "".join(f"{rate:>17,.0f}" for rate in np.median(rates[1:], axis=0)) + f"{ratio:>14.2f}"
+    found = dict(zip((form.name for form in formats), np.median(rates[1:], axis=0).tolist(), strict=True))
+    for name, ours, plain in (("ratio float32", 1, 0), ("ratio bf16", 3, 2)):
+        found[name] = float(np.median(rates[1:, ours] / rates[1:, plain]))
+    return found
 
 
 def losses_of(form: Format, data: Data, steps: int, seed: int) -> float:
@@ -195,19 +188,21 @@ def main() -> None:
         write(folder, args.length, seed=0)
         data = read_sequences("h36m", folder, default_keypoints("h36m"), "train")
 
-    formats = [FLOAT32, EAGER, ours]
+    formats = [PLAIN, FLOAT32, PLAIN_BF16, ours]
     print(
         f"\nTraining, frames/s, {torch.get_num_threads()} threads, {FRAMES} frames a window, median of {args.rounds} "
         "rounds"
     )
-    print(f"{'':24}" + "".join(f"{form.name:>17}" for form in formats) + f"{'ours / eager':>14}")
-    for model in MODELS:
-        print(speed_row(model, formats, data, args.rounds), flush=True)
+    for row, model in enumerate(MODELS):
+        found = speeds(model, formats, data, args.rounds)
+        if row == 0:
+            print(f"{'':24}" + "".join(f"{name:>17}" for name in found))
+        print(f"{model.title:24}" + "".join(f"{value:>17,.{2 * ('ratio' in name)}f}" for name, value in found.items()))
 
     print(f"\nLoss after {args.steps} steps, {SMALL.title}: mean and standard deviation over {args.seeds} seeds")
     table = {
         form.name: np.array([losses_of(form, data, args.steps, seed) for seed in range(args.seeds)])
-        for form in (FLOAT32, EAGER, BF16)
+        for form in (FLOAT32, PLAIN_BF16, BF16)
     }
     for name, losses in table.items():
         change = losses - table[FLOAT32.name]

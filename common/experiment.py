@@ -9,7 +9,7 @@ from pathlib import Path
 from common.errors import InputError, exit_on_input_error
 from common.files import check_writable, only_run, sweep
 from common.inference.checkpoint import LAST
-from common.inference.compute import choose_compute, out_of_memory_named
+from common.inference.compute import check_compiler, choose_compute, out_of_memory_named
 from common.training.interrupt import Signals
 from common.training.recipes import Recipe, prepare
 from common.training.settings import Call, Settings, resolve
@@ -42,6 +42,8 @@ def _run(call: Call, locks: contextlib.ExitStack) -> None:
     settings, recipe, resumed = call.settings, call.recipe, call.resumed
     _check_files(call)
     compute = choose_compute(settings.device, settings.gpu, settings.precision)
+    if settings.compile and not settings.test:
+        check_compiler()
     weights = None if resumed else first_weights(settings, recipe)
     model = make_model(settings, recipe, weights, compute)
     _describe(model)

@@ -215,7 +215,10 @@ class PoseTransformer(nn.Module, ABC):
 
     def forward(self, pose_2d: Tensor, kept: tuple[Tensor, ...] | None = None) -> Prediction:
         """Normalised 2D poses (B, F, J, in_channels) -> Prediction; `kept` of an earlier call replays its selection."""
-        x = self.embed(pose_2d)  # (B, F, S, C)
+        device = pose_2d.device.type
+        # Half precision rounds places in the picture too coarsely; training does not mind.
+        with torch.autocast(device, enabled=self.training and torch.is_autocast_enabled(device)):
+            x = self.embed(pose_2d)  # (B, F, S, C)
         frames: Tensor | None = None
         scores: Tensor | None = None
         chosen: list[Tensor] = []

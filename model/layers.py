@@ -14,13 +14,6 @@ SPACE, TIME = 2, 1
 """The axes of (B, F, S, C) along which attention runs."""
 
 
-class Gelu(nn.GELU):
-    """GELU; half precision is widened to float32 on a CPU, whose own kernels for it are slower."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x.float() if x.device.type == "cpu" and x.dtype.itemsize == 2 else x)
-
-
 class Dropout(nn.Dropout):
     """nn.Dropout; on a CPU each value is decided by 16 random bits, for PyTorch draws a whole number for each, one by
     one.
@@ -42,7 +35,7 @@ class Mlp(nn.Module):
     def __init__(self, channel: int, hidden: int, dropout: float = 0.0) -> None:
         super().__init__()
         self.fc1 = nn.Linear(channel, hidden)
-        self.act = Gelu()
+        self.act = nn.GELU()
         self.fc2 = nn.Linear(hidden, channel)
         self.drop = Dropout(dropout)
 
@@ -67,26 +60,34 @@ def attend(q: Tensor, k: Tensor, v: Tensor, heads: int, axis: int) -> Tensor:
 
 
 def _products_are_faster(q: Tensor, k: Tensor) -> bool:
-    """Whether two matrix products beat the fused kernel on this device: benchmark/attention.py measures it.
-
-    On a CPU the fused kernel multiplies half precision slowly, and its gradient is slow for short sequences.
+    """Whether two matrix products beat the fused kernel: on a CPU in half precision, and in float32 in the training of
+    narrow heads over short sequences.
     """
     if q.device.type != "cpu":
         return False
-    return q.dtype.itemsize == 2 or (q.shape[-2] * k.shape[-2] <= 64 * 64 and torch.is_grad_enabled())
+    narrow = q.shape[-1] <= 16 and q.shape[-2] * k.shape[-2] <= 64 * 64
+    return q.dtype.itemsize == 2 or (narrow and torch.is_grad_enabled())
+
+
+_PART = 2 * 2**20
+"""Bytes of attention weights that are worked on at a time: they stay in the cache and bound the memory."""
 
 
 def _by_products(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Scaled dot-product attention (batch, heads, N or M, width) -> (batch, heads, N, width); the softmax is in
-    float32.
+    """Scaled dot-product attention (batch, heads, N or M, width) -> (batch, heads, N, width) by two matrix products.
+
+    The softmax is in float32.
     """
-    batch = q.shape[:2]
-    q, k, v = (t.flatten(0, 1) for t in (q * q.shape[-1] ** -0.5, k, v))  # (batch * heads, N or M, width)
+    _, heads, queries, width = q.shape
+    precision = torch.promote_types(q.dtype, torch.float32)
+    rows = max(1, _PART // (heads * queries * k.shape[-2] * precision.itemsize))
     with torch.autocast(q.device.type, enabled=False):
-        weights = torch.bmm(q, k.mT).softmax(
-            dim=-1, dtype=torch.promote_types(q.dtype, torch.float32)
-        )  # (batch * heads, N, M)
-        return torch.bmm(weights.to(v.dtype), v).unflatten(0, batch)
+        outputs = []
+        for part in zip(*(t.split(rows) for t in (q * width**-0.5, k, v)), strict=True):
+            query, key, value = (t.flatten(0, 1) for t in part)  # (rows * heads, N or M, width)
+            weights = torch.bmm(query, key.mT).softmax(dim=-1, dtype=precision)  # (rows * heads, N, M)
+            outputs.append(torch.bmm(weights.to(value.dtype), value).unflatten(0, (len(query) // heads, heads)))
+        return torch.cat(outputs) if len(outputs) > 1 else outputs[0]
 
 
 def attend_and_score(q: Tensor, k: Tensor, v: Tensor, heads: int, axis: int) -> tuple[Tensor, Tensor]:

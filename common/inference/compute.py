@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 import re
+import shutil
 import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -61,6 +63,14 @@ def choose_compute(device: str, gpu: str, precision: str) -> Compute:
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision == "tf32"
     torch.backends.cudnn.deterministic = True
     return Compute(torch.device(device), precision)
+
+
+def check_compiler() -> None:
+    """Raise InputError where there is no C++ compiler for torch.compile: it takes $CXX, or one of the usual names."""
+    given = os.environ.get("CXX")
+    if not any(map(shutil.which, [given.split()[0]] if given and given.strip() else ["g++", "clang++", "cl"])):
+        missing = f"CXX names {given}, which is not here" if given else "no C++ compiler is here"
+        raise InputError(f"--compile is 1, but {missing}; install g++ or clang++, or leave --compile out")
 
 
 class OutOfMemory(InputError):
