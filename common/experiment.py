@@ -35,6 +35,7 @@ from common.inference.checkpoint import (
     read_checkpoint,
     save_checkpoint,
     shipped_checkpoint,
+    sizes_with,
 )
 from common.inference.compute import Compute, OutOfMemory, choose_compute, out_of_memory_named
 from common.inference.lifting import Lifter
@@ -46,10 +47,12 @@ from common.wild.dataset import WildBatch
 from model import PoseTransformer, create_model, model_sizes
 from model.complexity import count_parameters, gflops
 from model.flags import size_flags
-from model.registry import PLAN, SINGLE
 
 # Flags that may differ when a run is resumed: they do not change what it computes, or say how far it goes.
-FREE_ON_RESUME = {"resume", "nepoch", "device", "gpu", "workers", "results", "save_every", "root_path", "test", "train"}
+FREE_ON_RESUME = {
+    "resume", "nepoch", "device", "gpu", "workers", "results", "save_every", "root_path", "test", "train",
+    "checkpoint_activations",
+}  # fmt: skip
 
 
 class Stopped(Exception):
@@ -314,6 +317,7 @@ class _Job:
             if time.monotonic() - saved > args.save_every:
                 save()
 
+        self.model.checkpoint_activations = args.checkpoint_activations
         if args.compile:
             self.model.compile(dynamic=False)
         self.remember()
@@ -485,17 +489,8 @@ def build_model(
         given["joints"] = joints
     if in_channels is not None and checkpoint is None and "in_channels" in known:
         given["in_channels"] = in_channels
-    if checkpoint and checkpoint.name and checkpoint.sizes is not None:
-        family = name.split(".")[0]
-        if checkpoint.name.split(".")[0] != family:
-            raise InputError(
-                f"{checkpoint.path}: holds {checkpoint.name}, not {name}; leave out --model or give another checkpoint"
-            )
-        # Weights of another plan on the same backbone go on with this one's, if the learned parts are the same.
-        replaced = (*PLAN, *SINGLE) if checkpoint.name != name else SINGLE if "prune" in given else ()
-        given = {
-            size: value for size, value in checkpoint.sizes.items() if size in known and size not in replaced
-        } | given
+    if checkpoint:
+        given = sizes_with(checkpoint, name, given)
     model = create_model(name, **given)
     if args.n_joints not in (None, model.joints):
         raise InputError(f"--n_joints is {args.n_joints}, but {name} is for {model.joints} joints; leave it out")

@@ -79,6 +79,13 @@ def build_parser() -> Parser:
         "--camera", metavar="FILE", help="in place of --fov, the camera's matrix and picture size (demo/camera.py)"
     )
     group.add_argument("--smooth", action="store_true", help="take jitter out of the poses with a 1-euro filter")
+    group.add_argument(
+        "--backend",
+        default="torch",
+        choices=("torch", "onnxruntime", "openvino"),
+        help="what runs the model; the last two take the optional packages of demo/requirements.txt and half a minute "
+        "to start, and run on the CPU (default: torch)",
+    )
     group.add_argument("--gpu", default="0", help="number of the CUDA device, where there is one (default: 0)")
     group = parser.add_argument_group("output")
     group.add_argument("--output", metavar="FOLDER", help="where the results go (default: demo/output/NAME/)")
@@ -172,7 +179,8 @@ def run(args: argparse.Namespace, video: VideoReader | None, name: str, results:
             somebody, frames = (keypoints[..., 2] > 0).any(axis=(0, 2)).sum(), keypoints.shape[1]  # of (P, T, 17)
             done(f"2D by {detector.name}: people {len(keypoints)}, somebody in {somebody} of {frames} frames", frames)
         weights = find_checkpoint(args.checkpoint) if args.checkpoint else shipped_checkpoint()
-        lifter = Lifter.from_checkpoint(weights, choose_compute("auto", args.gpu, "fp32").device)
+        device = choose_compute("auto" if args.backend == "torch" else "cpu", args.gpu, "fp32").device
+        lifter = Lifter.from_checkpoint(weights, device, backend=args.backend)
         started = time.perf_counter()
         poses_3d, valid = lift_people(keypoints, size, fps, lifter, smooth=args.smooth, height=args.height, fov=camera)
         done(f"3D by {lifter.model.name}: {valid.size} frames", valid.size)
