@@ -75,7 +75,7 @@ def main() -> None:
             started = time.perf_counter()
             lifters[backend] = Lifter.from_checkpoint(shipped_checkpoint(name), backend=backend)
             starts[backend] = time.perf_counter() - started
-        model = lifters["torch"].model
+        model = lifters["torch"].model.eval()  # a lifter puts it back into training mode after each clip
         windows = torch.randn(8, model.frames, model.joints, model.in_channels)
         seconds: dict[tuple[str, int], list[float]] = {
             (backend, part): [] for backend in BACKENDS for part in (0, 1, 8)

@@ -84,7 +84,7 @@ def exported(model: PoseTransformer, backend: str, mirrored: tuple[int, ...] | N
     """`predict` of a model by another runtime: a function of normalised 2D (B, F, J, channels), any B.
 
     The weights are copied: later changes of the model do not count. Raises InputError for a backend that is unknown or
-    not installed.
+    not installed, or whose outputs are not PyTorch's (as `write_exported` checks them).
     """
     if backend not in BACKENDS:
         raise InputError(f"backend is {backend!r}; it must be one of {', '.join(BACKENDS)}")
@@ -93,6 +93,7 @@ def exported(model: PoseTransformer, backend: str, mirrored: tuple[int, ...] | N
     flat = Flat(model, mirrored)
     made = _onnx(flat, _program(flat))
     run = _onnxruntime(made.SerializeToString()) if backend == "onnxruntime" else _openvino(_openvino_model(made))
+    _checked(flat, run, f"backend {backend}", "use backend torch")
     return lambda pose_2d: flat.prediction(run(pose_2d))
 
 
@@ -127,7 +128,7 @@ def write_exported(model: PoseTransformer, path: str | Path, format_name: str, a
                 made.set_rt_info(value, ["hot", key])
             openvino.save_model(made, temporary, compress_to_fp16=False)
             run = _openvino(openvino.Core().read_model(temporary))
-        apart = _checked(flat, run, path)
+        apart = _checked(flat, run, f"{path}: not written", "use another --format")
         if format_name == "openvino":
             weights = held.enter_context(replacing(path.with_suffix(".bin")))
             temporary.with_suffix(".bin").replace(weights)
@@ -202,7 +203,8 @@ def _openvino(model: Any) -> Run:
     return run
 
 
-def _checked(flat: Flat, run: Run, path: Path) -> float:
+def _checked(flat: Flat, run: Run, what: str, advice: str) -> float:
+    """The farthest pose, in metres, from PyTorch's. Raises InputError where it is too far, or other frames are kept."""
     model, generator, worst = flat.model, torch.Generator().manual_seed(0), 0.0
     with _evaluating_quietly(model), torch.no_grad():
         for batch in BATCHES:
@@ -210,14 +212,11 @@ def _checked(flat: Flat, run: Run, path: Path) -> float:
             pose_2d = (0.03 * steps).cumsum(dim=1)  # (B, F, J, channels): joints that wander
             wanted, given = flat(pose_2d), run(pose_2d)
             if any(not torch.equal(a, b) for a, b in zip(wanted[1:], given[1:], strict=True)):
-                raise InputError(
-                    f"{path}: not written: as exported, the model keeps other frames; use another --format"
-                )
+                raise InputError(f"{what}: as exported, the model keeps other frames; {advice}")
             apart, farthest = float((wanted[0] - given[0]).abs().max()), float(wanted[0].abs().max())
             if not apart <= TOLERANCE * max(1.0, farthest):
                 raise InputError(
-                    f"{path}: not written: as exported, the model's poses are {1000 * apart:.3g} mm from PyTorch's; "
-                    "use another --format"
+                    f"{what}: as exported, the model's poses are {1000 * apart:.3g} mm from PyTorch's; {advice}"
                 )
             worst = max(worst, apart)
     return worst
