@@ -60,7 +60,8 @@ def lifter(checkpoint: str | _Path | None = None, device: str = "cpu", **options
 
     checkpoint: a file that this repository's training wrote, or a folder of them; None: the weights that come along.
     device: such as "cpu" or "cuda". options: batch_size=8 (windows at a time), overlap=0.5 (share of a window that the
-    next one sees again), flip=True (mean of a plain and a mirrored pass).
+    next one sees again), flip=True (mean of a plain and a mirrored pass), backend="torch" (or "onnxruntime" or
+    "openvino").
 
     The Lifter takes (T, 17, 2 or 3) pixels and score of the Human3.6M joints, and returns (T, 17, 3) float32: metres in
     camera axes (x right, y down, z forward), relative to joint 0. fov: degrees that the camera sees over the larger

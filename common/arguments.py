@@ -240,5 +240,11 @@ def build_parser(default_model: str, prog: str | None = None) -> Parser:
         default=False,
         help="1: train with torch.compile, which needs a C++ compiler (default: 0)",
     )
+    group.add_argument(
+        "--checkpoint_activations",
+        type=boolean,
+        default=False,
+        help="1: train in less memory, by computing each layer again in the backward pass (default: 0)",
+    )
     add_size_flags(models)
     return parser

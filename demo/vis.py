@@ -99,6 +99,13 @@ def build_parser() -> Parser:
         help="a file with the camera's matrix, picture size and distortion, in place of --fov (demo/camera.py)",
     )
     group.add_argument("--smooth", action="store_true", help="take jitter out of the poses with a 1-euro filter")
+    group.add_argument(
+        "--backend",
+        default="torch",
+        choices=("torch", "onnxruntime", "openvino"),
+        help="what runs the model; the last two take the optional packages of demo/requirements.txt and half a minute "
+        "to start, and run on the CPU (default: torch)",
+    )
     group.add_argument("--gpu", default="0", help="number of the CUDA device, where there is one (default: 0)")
     group = parser.add_argument_group("output")
     group.add_argument("--output", metavar="FOLDER", help="where the results go (default: demo/output/NAME/)")
@@ -232,7 +239,8 @@ def make_poses(args: argparse.Namespace, video: VideoReader | None, results: Res
         keypoints = detect_keypoints(args, video, results)
     keypoints = keypoints[check_person(args.person, len(keypoints))]
     weights = find_checkpoint(args.checkpoint) if args.checkpoint else shipped_checkpoint()
-    lifter = Lifter.from_checkpoint(weights, choose_compute("auto", args.gpu, "fp32").device)
+    device = choose_compute("auto" if args.backend == "torch" else "cpu", args.gpu, "fp32").device
+    lifter = Lifter.from_checkpoint(weights, device, backend=args.backend)
     started = time.perf_counter()
     seen = straighten(keypoints, camera)
     poses_3d, valid = lift_people(seen, size, fps, lifter, smooth=args.smooth, height=args.height, fov=camera)

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from common.errors import InputError
 from model.layers import CrossAttention
 from model.macs import Macs, cross_attention_macs, run_counted
-from model.pruning import SELECTORS, gather_frames
+from model.pruning import SELECTORS, count_before, gather_frames, is_one_of
 from model.recovering import POSE_RECOVERERS, RECOVERERS, recover_by_attention
 
 
@@ -104,6 +106,10 @@ class PoseTransformer(nn.Module, ABC):
     """The names of the learned positions of frames and joints, each (..., C)."""
     no_weight_decay: Sequence[str] = ()
     """The names of the parameters that an optimizer must not let decay."""
+    checkpoint_activations: bool = False
+    """Whether training computes each layer again in the backward pass, in place of holding what it left: slower, in
+    less memory, with the same gradients.
+    """
 
     def __init__(self, frames: int, joints: int, in_channels: int, depth: int, plan: Hourglass) -> None:
         super().__init__()
@@ -230,14 +236,15 @@ class PoseTransformer(nn.Module, ABC):
                 if kept is None:
                     index = self.select(x.detach(), pose_2d, frames, scores, stages[layer])  # (B, K) rows of x
                 else:
-                    index = torch.searchsorted(frames.contiguous(), kept[len(chosen)])  # (B, K)
+                    index = count_before(frames, kept[len(chosen)])  # (B, K)
                 x, frames = gather_frames(x, index), frames.gather(1, index)  # (B, K, S, C), (B, K)
                 chosen.append(frames)
                 if plan.learned:
                     x = x + getattr(self, position_name(len(chosen)))[:, :, None]
             # Attention that gives scores rounds differently, so a replay asks for them too, though it needs none.
             chooses_next = plan.select == "attention" and stages.get(layer + 1, x.shape[1]) < x.shape[1]
-            result = self.stage(layer, x, scores=True) if chooses_next else self.stage(layer, x)
+            stage = self._recomputed_stage if self.checkpoint_activations and torch.is_grad_enabled() else self.stage
+            result = stage(layer, x, scores=True) if chooses_next else stage(layer, x)
             x, scores = result if isinstance(result, tuple) else (result, None)  # (B, K, S, C), (B, K)
         x = self.finish(x)  # (B, K, S, C)
         if plan.learned:
@@ -248,14 +255,18 @@ class PoseTransformer(nn.Module, ABC):
                 pose, frames = POSE_RECOVERERS[plan.recover](pose, frames, self.frames), None  # (B, F, J, 3)
         return Prediction(pose, frames, tuple(chosen))
 
+    def _recomputed_stage(self, *args: Any, **options: Any) -> Tensor | tuple[Tensor, Tensor]:
+        contexts = functools.partial(_recomputing, self)
+        return checkpoint(self.stage, *args, use_reentrant=False, context_fn=contexts, **options)
+
     def select(self, x: Tensor, pose_2d: Tensor, frames: Tensor, scores: Tensor | None, keep: int) -> Tensor:
         """Which rows of x (B, N, S, C) stay -> (B, keep). frames: (B, N) their frame numbers; scores: (B, N) attention
         received.
         """
         if keep == x.shape[1]:  # nothing to choose, and no scores to choose by
-            return torch.arange(keep, device=x.device).expand(len(x), -1)
+            return torch.arange(keep, device=x.device).expand(x.shape[0], -1)
         always = self.plan.always
-        protected = torch.isin(frames, torch.tensor(always, device=x.device)) if always else None  # (B, N)
+        protected = is_one_of(frames, torch.tensor(always, device=x.device)) if always else None  # (B, N)
         if scores is not None:
             seen = scores
         elif self.plan.select == "motion":
@@ -263,6 +274,24 @@ class PoseTransformer(nn.Module, ABC):
         else:
             seen = self.frame_features(x) if self.plan.select == "cluster" else x  # (B, N, D) or (B, N, S, C)
         return SELECTORS[self.plan.select](seen, keep, protected)
+
+
+def _recomputing(model: nn.Module) -> tuple[contextlib.AbstractContextManager, contextlib.AbstractContextManager]:
+    """The contexts of a layer's first and second forward pass; in the second, batch norms count nothing twice."""
+
+    @contextlib.contextmanager
+    def again() -> Iterator[None]:
+        norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm1d)]
+        before = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
+        for norm in norms:
+            norm.momentum, norm.num_batches_tracked = 0.0, None
+        try:
+            yield
+        finally:
+            for norm, (momentum, count) in zip(norms, before, strict=True):
+                norm.momentum, norm.num_batches_tracked = momentum, count
+
+    return contextlib.nullcontext(), again()
 
 
 def position_name(stage: int) -> str:

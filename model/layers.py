@@ -109,7 +109,7 @@ def attend_and_score(q: Tensor, k: Tensor, v: Tensor, heads: int, axis: int) -> 
         # One head at a time: the weights of all would fit neither the caches nor, for a large batch, the memory.
         outputs, scores = zip(*map(_weigh, *(t.split(width, dim=-1) for t in parts)), strict=True)
     x = torch.cat(outputs, dim=-1).reshape(shape).movedim(-2, axis)  # (B, N, ..., C)
-    return x.to(q.dtype).contiguous(), sum(scores).unflatten(0, (len(q), -1)).mean(dim=1) / (heads * shape[-2])
+    return x.to(q.dtype).contiguous(), sum(scores).unflatten(0, (q.shape[0], -1)).mean(dim=1) / (heads * shape[-2])
 
 
 def _weigh(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:

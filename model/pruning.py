@@ -13,7 +13,20 @@ from torch import Tensor
 def gather_frames(x: Tensor, frames: Tensor) -> Tensor:
     """Rows `frames` (B, K) of x (B, F, ...) along time -> (B, K, ...)."""
     index = frames.reshape(*frames.shape, *[1] * (x.ndim - 2))  # (B, K, 1, ...)
-    return torch.take_along_dim(x, index, dim=1)
+    return x.gather(1, index.expand(-1, -1, *x.shape[2:]))  # (B, K, ...); take_along_dim would tie an export to one B
+
+
+def count_before(frames: Tensor, wanted: Tensor) -> Tensor:
+    """How many of `frames` (B, N) come before each of `wanted` (B, M) -> (B, M) int64; of sorted frames, its row.
+
+    As torch.searchsorted counts, for which ONNX has no operation.
+    """
+    return (frames[:, None] < wanted[..., None]).sum(dim=-1)  # (B, M) of (B, M, N)
+
+
+def is_one_of(frames: Tensor, wanted: Tensor) -> Tensor:
+    """Which of `frames` (..., N) are among `wanted` (M,) -> (..., N) bool; torch.isin, without its search."""
+    return (frames[..., None] == wanted).any(dim=-1)  # (..., N) of (..., N, M)
 
 
 @torch.no_grad()
@@ -42,7 +55,8 @@ def select_by_cluster(features: Tensor, keep: int, always: Tensor | None = None)
         distance = distance.masked_fill_(distance <= noise, 0).tril_(-1)
         distance = distance + distance.mT  # symmetric to the bit
         largest = distance.amax(dim=(1, 2))[:, None, None]  # (B, 1, 1)
-        distance.diagonal(dim1=1, dim2=2).copy_(largest[:, 0])  # no frame is its own neighbour or parent
+        itself = torch.eye(x.shape[1], dtype=torch.bool, device=x.device)  # (F, F)
+        distance = torch.where(itself, largest, distance)  # no frame is its own neighbour or parent
         # The point itself is one of the two nearest, at distance zero: the mean is half of its nearest neighbour's.
         log_density = -distance.amin(dim=2) / (2 * width)  # (B, F); logarithms cannot underflow
         rank = log_density.argsort(dim=1, descending=True, stable=True).argsort(dim=1)  # (B, F), the densest first
@@ -60,7 +74,7 @@ def _lower_gram(x: Tensor) -> Tensor:
     """
     count = x.shape[1]
     size = -(-count // 4)
-    gram = x.new_zeros(len(x), count, count)
+    gram = x.new_zeros(x.shape[0], count, count)
     for start in range(0, count, size):
         stop = start + size
         gram[:, start:stop, :stop] = x[:, start:stop] @ x[:, :stop].mT
@@ -114,7 +128,7 @@ def select_by_uniform(x: Tensor, keep: int, always: Tensor | None = None) -> Ten
     score = (
         apart.expand(batch, -1, -1).masked_fill(~always[:, None], count).amin(dim=2)
     )  # (B, F): to the next frame that must stay
-    score = score.masked_fill(~torch.isin(number, sample), -1)
+    score = score.masked_fill(~is_one_of(number, sample), -1)
     return _largest(score.float(), keep, always)
 
 

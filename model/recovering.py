@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from model.layers import TIME, CrossAttention
-from model.pruning import gather_frames
+from model.pruning import count_before, gather_frames
 
 
 def recover_by_attention(tokens: Tensor, queries: Tensor, attention: CrossAttention) -> Tensor:
@@ -50,8 +50,8 @@ def _neighbours(frames: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
     """Frame numbers 0..count-1, and for each the rows of `frames` (B, K) around it: the last before and the first not
     before it.
     """
-    number = torch.arange(count, device=frames.device).expand(len(frames), -1).contiguous()  # (B, count)
-    after = torch.searchsorted(frames.contiguous(), number)  # (B, count), 0..K
+    number = torch.arange(count, device=frames.device).expand(frames.shape[0], -1)  # (B, count)
+    after = count_before(frames, number)  # (B, count), 0..K
     last = frames.shape[1] - 1
     return number, (after - 1).clamp(min=0), after.clamp(max=last)
 

@@ -26,7 +26,7 @@ from common.geometry.normalise import Normaliser
 from common.inference.torch_file import read_torch_file
 from model import PoseTransformer, create_model, list_models, model_sizes
 from model.hourglass import kept_in
-from model.registry import meta_device, model_class
+from model.registry import PLAN, SINGLE, Size, meta_device, model_class
 
 SHIPPED = Path(__file__).resolve().parents[2] / "checkpoint"
 DEFAULT = "mhformer.h2ot_mhformer"
@@ -197,6 +197,24 @@ def find_checkpoint(path: str | Path) -> Path:
         raise InputError(f"{path}: the folder holds no .pth file; give the folder of a checkpoint")
     ours = [(int(match[2]), file) for file in files if (match := BEST.fullmatch(file.name))]
     return min(ours)[1] if ours else files[0]
+
+
+def sizes_with(checkpoint: Checkpoint, name: str, given: Mapping[str, Size]) -> dict[str, Size]:
+    """The sizes of a model `name` for these weights: those `given`, then those of the checkpoint where it says its own.
+
+    Raises InputError where the weights are of another backbone.
+    """
+    if not checkpoint.name or checkpoint.sizes is None:
+        return dict(given)
+    if checkpoint.name.split(".")[0] != name.split(".")[0]:
+        raise InputError(
+            f"{checkpoint.path}: holds {checkpoint.name}, not {name}; leave out --model or give another checkpoint"
+        )
+    known = model_sizes(name)
+    # Weights of another plan on the same backbone go on with this one's, if the learned parts are the same.
+    replaced = (*PLAN, *SINGLE) if checkpoint.name != name else SINGLE if "prune" in given else ()
+    own = {size: value for size, value in checkpoint.sizes.items() if size in known and size not in replaced}
+    return {**own, **given}
 
 
 def load_weights(model: PoseTransformer, checkpoint: Checkpoint, allow_unexpected: bool = False) -> None:

@@ -5,8 +5,9 @@ one place.
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,9 @@ from common.geometry.normalise import FOCAL, Normaliser
 from common.geometry.skeleton import H36M
 from common.geometry.windows import catmull_rom, window_bounds
 from common.inference.checkpoint import load_weights, read_checkpoint, shipped_checkpoint
+from common.inference.export import exported
 from common.inference.predict import all_frames, centre_rows, predict
-from model import PoseTransformer, create_model
+from model import PoseTransformer, Prediction, create_model
 from model.pruning import gather_frames
 
 SAME_RATE = 0.01
@@ -37,7 +39,9 @@ class Lifter:
     device: where it runs; the model is moved there. batch_size: windows at a time; it bounds the memory and changes but
     the rounding. overlap: the share of a window (0 <= overlap < 1) that the next one sees again; the two are blended
     there. It is without effect for a model whose windows give their centre frame only: it gets one window per frame.
-    flip: the mean of a plain and a mirrored pass, which takes twice the time.
+    flip: the mean of a plain and a mirrored pass, which takes twice the time. backend: torch, onnxruntime or openvino:
+    what runs the model, as its weights are now; the last two are for a CPU, and the model is exported for them first,
+    which takes a while.
 
     Raises InputError where the model and the normaliser do not go together or a number is out of its range.
     """
@@ -48,6 +52,7 @@ class Lifter:
     batch_size: int = 8
     overlap: float = 0.5
     flip: bool = True
+    backend: str = "torch"
 
     def __post_init__(self) -> None:
         model, channels = self.model, self.normaliser.in_channels
@@ -77,6 +82,11 @@ class Lifter:
             raise InputError(
                 f"device is {str(self.device)!r}, which cannot be used here ({reason}); use cpu"
             ) from error
+        if self.backend != "torch" and torch.device(self.device).type != "cpu":
+            raise InputError(
+                f"backend is {self.backend!r}, which runs on the CPU here; use device cpu, or backend torch"
+            )
+        self._predict  # noqa: B018  (a backend that cannot be used is told now)
 
     @classmethod
     def from_checkpoint(
@@ -84,8 +94,8 @@ class Lifter:
     ) -> Lifter:
         """The model of a checkpoint file, or of a folder of them; None: the weights that come with this repository.
 
-        options: batch_size, overlap, flip. Raises InputError where the file is not there, damaged, or does not say what
-        model it holds and how that reads its 2D.
+        options: batch_size, overlap, flip, backend. Raises InputError where the file is not there, damaged, or does not
+        say what model it holds and how that reads its 2D.
         """
         checkpoint = read_checkpoint(shipped_checkpoint() if path is None else path)
         if checkpoint.name is None or checkpoint.sizes is None or checkpoint.normaliser is None:
@@ -96,6 +106,14 @@ class Lifter:
         model = create_model(checkpoint.name, **checkpoint.sizes)
         load_weights(model, checkpoint)
         return cls(model, checkpoint.normaliser, device, **options)
+
+    @functools.cached_property
+    def _predict(self) -> Callable[[Tensor], Prediction]:
+        """Normalised 2D (B, F, J, in_channels) -> Prediction."""
+        mirrored = H36M.mirrored if self.flip else None
+        if self.backend != "torch":
+            return exported(self.model, self.backend, mirrored)
+        return functools.partial(predict, self.model, mirrored=mirrored)
 
     @property
     def centre_only(self) -> bool:
@@ -191,7 +209,7 @@ class Lifter:
                     self.device
                 )  # (B, F, J, in_channels)
                 turn = self.normaliser.turn(windows, size, *lens)[:, None]  # (B, 1, 3, 3)
-                prediction = predict(self.model, normalised, H36M.mirrored if self.flip else None)
+                prediction = self._predict(normalised)
                 pose = prediction.pose
                 if self.centre_only:
                     pose = gather_frames(pose, centre_rows(all_frames(prediction, frames), centre))  # (B, 1, J, 3)

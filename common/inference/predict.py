@@ -25,7 +25,7 @@ def all_frames(prediction: Prediction, frames: int) -> Tensor:
     """The frame numbers (B, K) of the rows of a prediction."""
     if prediction.frames is not None:
         return prediction.frames
-    return torch.arange(frames, device=prediction.pose.device).expand(len(prediction.pose), -1)
+    return torch.arange(frames, device=prediction.pose.device).expand(prediction.pose.shape[0], -1)
 
 
 def predict(model: nn.Module, pose_2d: Tensor, mirrored: tuple[int, ...] | None) -> Prediction:

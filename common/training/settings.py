@@ -19,6 +19,7 @@ from model.registry import Size
 
 FREE_ON_RESUME = {
     "resume", "nepoch", "device", "gpu", "workers", "results", "save_every", "root_path", "test", "train",
+    "checkpoint_activations",
 }  # fmt: skip
 """Flags that may differ when a run is resumed: they do not change what it computes, or say how far it goes."""
 
@@ -80,6 +81,7 @@ class Settings:
     gpu: str
     precision: str
     compile: bool
+    checkpoint_activations: bool
 
     @property
     def flags(self) -> dict[str, object]:

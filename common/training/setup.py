@@ -5,7 +5,6 @@ Each function raises InputError where the flags, a checkpoint and the data do no
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -16,13 +15,12 @@ from common.data.world_motion import read_world_motion, split_of
 from common.errors import InputError
 from common.geometry.normalise import Normaliser
 from common.geometry.skeleton import H36M
-from common.inference.checkpoint import Checkpoint, load_weights, read_checkpoint, shipped_checkpoint
+from common.inference.checkpoint import Checkpoint, load_weights, read_checkpoint, shipped_checkpoint, sizes_with
 from common.inference.compute import Compute
 from common.training.recipes import Recipe
 from common.training.settings import Settings
 from common.wild import Wild, WildDataset
 from model import PoseTransformer, create_model, model_sizes
-from model.registry import PLAN, SINGLE, Size
 
 
 def first_weights(settings: Settings, recipe: Recipe) -> Checkpoint | None:
@@ -56,8 +54,8 @@ def build_model(settings: Settings, checkpoint: Checkpoint | None, in_channels: 
         sizes["joints"] = joints
     if in_channels is not None and checkpoint is None and "in_channels" in known:
         sizes["in_channels"] = in_channels
-    if checkpoint and checkpoint.name and checkpoint.sizes is not None:
-        sizes = _sizes_of(checkpoint, checkpoint.name, checkpoint.sizes, name, sizes) | sizes
+    if checkpoint:
+        sizes = sizes_with(checkpoint, name, sizes)
     model = create_model(name, **sizes)
     if settings.n_joints not in (None, model.joints):
         raise InputError(f"--n_joints is {settings.n_joints}, but {name} is for {model.joints} joints; leave it out")
@@ -76,18 +74,6 @@ def build_model(settings: Settings, checkpoint: Checkpoint | None, in_channels: 
 def _joints(settings: Settings) -> int | None:
     """The joints that --n_joints or --keypoints say."""
     return 16 if settings.n_joints is None and settings.keypoints.startswith(("sh", "hr")) else settings.n_joints
-
-
-def _sizes_of(
-    checkpoint: Checkpoint, held: str, own: Mapping[str, Size], name: str, given: Mapping[str, Size]
-) -> dict[str, Size]:
-    """What the model `name` takes of the sizes `own` of a checkpoint, which holds the model `held`."""
-    if held.split(".")[0] != name.split(".")[0]:
-        raise InputError(f"{checkpoint.path}: holds {held}, not {name}; leave out --model or give another checkpoint")
-    # Weights of another plan on the same backbone go on with this one's, if the learned parts are the same.
-    replaced = (*PLAN, *SINGLE) if held != name else SINGLE if "prune" in given else ()
-    known = model_sizes(name)
-    return {size: value for size, value in own.items() if size in known and size not in replaced}
 
 
 def choose_normaliser(

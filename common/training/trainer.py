@@ -79,6 +79,7 @@ class Trainer:
         Raises SystemExit with 128 + its number where a signal came.
         """
         self._write_configs()
+        self.model.checkpoint_activations = self.settings.checkpoint_activations
         if self.settings.compile:
             self.model.compile(dynamic=False)
         self._remember()
