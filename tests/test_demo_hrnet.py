@@ -20,7 +20,8 @@ from demo.detect import create_detector
 from demo.lib import person_boxes, person_crops
 from demo.lib.hrnet_network import HRNet
 from demo.lib.yolov3_network import HEADER, YoloV3, load_darknet
-from tests.rules import GOLDEN, filled
+from tests.conftest import ROOT
+from tests.rules import filled
 
 SHARED = Path(os.environ["HOT_SHARED"]) / "pose2d" if os.environ.get("HOT_SHARED") else None
 needs_shared = pytest.mark.skipif(
@@ -31,7 +32,7 @@ FRAME = 1920, 1080
 
 @pytest.fixture(scope="module")
 def golden() -> dict[str, np.ndarray]:
-    with np.load(GOLDEN / "pose2d.npz") as data:
+    with np.load(ROOT / "tests" / "pose2d.npz") as data:
         return dict(data)
 
 

@@ -104,7 +104,7 @@ def test_the_command_writes_a_file_that_it_checked(tmp_path: Path, capsys: pytes
     about = {"model": "", "normaliser": ""}
     module = torch.export.load(tmp_path / "m.pt2", extra_files=about).module()
     check(tiny("mixste.hot_mixste"), lambda pose_2d: list(module(pose_2d)))
-    assert about["model"] == b"mixste.hot_mixste"
+    assert about["model"] == "mixste.hot_mixste"
 
 
 @pytest.mark.parametrize(
