@@ -236,12 +236,13 @@ def test_glb(person: Person, poses: Poses, offsets: np.ndarray, tmp_path: Path) 
     for skin, animation, mesh in zip(document.skins, document.animations, document.meshes, strict=True):
         nodes = [document.nodes[number] for number in skin.joints]
         assert tuple(node.name for node in nodes) == RIG.names
-        turns = np.zeros((len(person.posed), RIG.joints, 3, 3))
+        keys = np.array([0, *person.posed])  # the last one is the film's last
+        turns = np.zeros((len(keys), RIG.joints, 3, 3))
         root = None
         for channel in animation.channels:
             sampler = animation.samplers[channel.sampler]
             assert sampler.interpolation == "LINEAR"
-            assert array(sampler.input) * FPS == pytest.approx(person.posed, abs=1e-3)
+            assert array(sampler.input) * FPS == pytest.approx(keys, abs=1e-3)
             values = array(sampler.output)
             if channel.target.path == "translation":
                 assert channel.target.node == skin.joints[0]
@@ -250,7 +251,9 @@ def test_glb(person: Person, poses: Poses, offsets: np.ndarray, tmp_path: Path) 
                 assert ((values[1:] * values[:-1]).sum(axis=-1) > 0).all()
                 turns[:, skin.joints.index(channel.target.node)] = Rotation.from_quat(values).as_matrix()
         offsets = np.array([node.translation for node in nodes])
-        near_the_poses(lifted(RigidMotion(offsets, root, turns)), person)
+        places = lifted(RigidMotion(offsets, root, turns))
+        assert np.array_equal(places[0], places[1])  # still until the person comes
+        near_the_poses(places[1:], person)
         # The mesh is bound where the T pose has the joints, and stands on the ground.
         rest = lifted(RigidMotion(offsets, offsets[:1], np.tile(np.eye(3), (1, RIG.joints, 1, 1))))[0]
         bound = -array(skin.inverseBindMatrices).reshape(-1, 4, 4)[:, 3, :3]
@@ -353,6 +356,14 @@ def test_who_is_seen_too_little_has_no_files(
     assert len(said) == 2
 
 
+def test_a_video_too_long_for_c3d(
+    poses: Poses, offsets: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setattr(formats, "C3D_FRAMES", FRAMES - 1)
+    assert written(poses, offsets, ["trc", "c3d"], tmp_path) == {"person0.trc"}
+    assert "no .c3d: it holds 59 frames at most, and the video has 60; use the .trc\n" in capsys.readouterr().out
+
+
 def test_nobody_long_enough(poses: Poses, offsets: np.ndarray, tmp_path: Path) -> None:
     poses.poses_3d[0, 24:] = np.nan
     assert written(poses, offsets, choose_formats(None), tmp_path / "out") == {"poses.csv"}
@@ -377,3 +388,10 @@ def test_packages_that_are_not_installed(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_unknown_formats(wanted: str) -> None:
     with pytest.raises(InputError, match="is no format; give some of bvh,glb,trc,c3d,csv,angles"):
         choose_formats(wanted)
+
+
+def test_one_frame_at_one_frame_per_second(poses: Poses, offsets: np.ndarray, tmp_path: Path) -> None:
+    still = Poses(poses.poses_3d[:1, 30:31], poses.keypoints_2d[:1, :1], poses.valid[:1, 30:31], 1.0, (640, 480))
+    wanted = choose_formats(None)
+    assert len(written(still, offsets[:, :1], wanted, tmp_path)) == len(wanted)
+    assert read_bvh_file(tmp_path / "person0.bvh")[1].shape == (1, 60)

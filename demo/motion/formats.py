@@ -14,7 +14,7 @@ from common.errors import InputError
 from demo.export import write_csv
 from demo.motion.angles import write_angles
 from demo.motion.bvh import write_bvh
-from demo.motion.markers import write_c3d, write_trc
+from demo.motion.markers import C3D_FRAMES, write_c3d, write_trc
 from demo.motion.person import LEAST_SECONDS, Person, people_in_space
 from demo.poses import Poses
 
@@ -72,6 +72,9 @@ def write_motion(results: Results, formats: Sequence[str], poses: Poses, offsets
         return
     writers: dict[str, Callable[[Path, Person], None]]
     writers = {"bvh": partial(write_bvh, unit=unit), "trc": write_trc, "c3d": write_c3d, "angles": write_angles}
+    if "c3d" in formats and poses.valid.shape[1] > C3D_FRAMES:
+        print(f"no .c3d: it holds {C3D_FRAMES} frames at most, and the video has {poses.valid.shape[1]}; use the .trc")
+        formats = [name for name in formats if name != "c3d"]
     people, short = people_in_space(poses, offsets)
     for number in short:
         print(f"person {number}: poses for less than {LEAST_SECONDS:g} second, too few for a file of the motion")

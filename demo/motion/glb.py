@@ -21,7 +21,10 @@ THICK = 0.12
 
 
 def write_glb(path: str | Path, people: Sequence[Person]) -> None:
-    """Write everybody. Frames without a pose have no keys. Raises InputError where `path` cannot be written."""
+    """Write everybody. Frames without a pose have no keys, but for the first and the last of the film.
+
+    Raises InputError where `path` cannot be written.
+    """
     scene = _Scene()
     for person in people:
         scene.add(person)
@@ -75,10 +78,13 @@ class _Scene:
 
     def _animation(self, person: Person, first: int) -> gltf.Animation:
         """Places of the root and turns of all joints, whose nodes begin with number `first`."""
-        times = self._accessor((person.posed / person.fps).astype(np.float32), bounds=True)
-        turns = quaternions(person.rigid.turns).astype(np.float32)  # (K, N, 4)
+        # Keys at both ends of the film, for Blender moves everybody's first key to the same frame.
+        keys = np.union1d(person.posed, (0, len(person.joints) - 1))  # (F,) frames
+        motion = person.in_every_frame()
+        times = self._accessor((keys / person.fps).astype(np.float32), bounds=True)
+        turns = quaternions(motion.turns[keys]).astype(np.float32)  # (F, N, 4)
         animation = gltf.Animation(name=person.name)
-        tracks = [(0, "translation", person.rigid.root.astype(np.float32))]
+        tracks = [(0, "translation", motion.root[keys].astype(np.float32))]
         tracks += [(joint, "rotation", turns[:, joint]) for joint in range(RIG.joints)]
         for joint, kind, values in tracks:
             target = gltf.AnimationChannelTarget(node=first + joint, path=kind)

@@ -9,6 +9,9 @@ import numpy as np
 from common.files import replacing
 from demo.motion.person import LABELS, Person
 
+C3D_FRAMES = 65535
+"""A C3D file counts its frames in 16 bits: it holds no more."""
+
 
 def write_trc(path: str | Path, person: Person) -> None:
     """Write the .trc: metres; empty fields in frames without a pose. Raises InputError where it cannot be written."""
