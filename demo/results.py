@@ -64,6 +64,8 @@ class Results:
     names: the files that will be written. inputs: the files that are read. Where the block ends with an error before
     anything was written, a folder that was made for it is removed.
 
+    written: the names of the files that this run wrote so far.
+
     Raises InputError, when the block begins, where one of the files would replace an input, results of another source,
     or a file that this program did not write or that was changed since, and where the folder cannot be written.
     """
@@ -72,6 +74,7 @@ class Results:
         self, folder: str | Path, source: str | Path, names: Iterable[str], inputs: Iterable[str | Path] = ()
     ) -> None:
         self.folder, self.names, self.inputs = Path(folder), tuple(names), tuple(inputs)
+        self.written: list[str] = []
         self._record = _read_record(self.folder / RECORD)
         if Path(source).name in self._record.files and _same_file(Path(source).parent, self.folder):
             source = self._record.source  # the run starts from a file that an earlier run left in this folder
@@ -106,6 +109,7 @@ class Results:
             self._record.files[name] = [*before, hash_file(temporary)]
             content = {"format": FORMAT, "source": self.source, "files": self._record.files}
             write_text(self.folder / RECORD, json.dumps(content, indent=1) + "\n")
+        self.written.append(name)
 
     def _check(self, name: str) -> list[str]:
         """The hash of the file, if there is one already. Raises InputError where it may not be replaced."""

@@ -4,7 +4,8 @@ the motion can be turned around.
     python demo/vis.py --video sample_video.mp4
 
 The stages: pictures -> 2D keypoints (keypoints.npz) -> 3D poses (poses.npz) -> NAME.mp4, poses.csv, poses.json,
-viewer.html. A run can also start from the 2D keypoints (--keypoints) or 3D poses (--poses) of an earlier run.
+viewer.html, and the motion for other programs (--export). A run can also start from the 2D keypoints (--keypoints) or
+3D poses (--poses) of an earlier run.
 """
 
 from __future__ import annotations
@@ -115,6 +116,12 @@ def build_parser() -> Parser:
         default=LINES,
         help=f"the greatest height of the drawn video, pixels (default: {LINES})",
     )
+    group.add_argument(
+        "--export",
+        metavar="FORMATS",
+        help="files of the motion, some of bvh,glb,trc,c3d,csv,angles (default: all whose package is installed)",
+    )
+    group.add_argument("--unit", choices=("cm", "m"), default="cm", help="unit of length of the .bvh (default: cm)")
     group.add_argument("--fix_z", action="store_true", help="the lowest joint stands on the ground in every frame")
     return parser
 
@@ -139,14 +146,16 @@ def main() -> None:
     if args.size and args.video:
         raise InputError("--size and --video are both given; the picture's size is the video's: leave --size out")
     # These imports take seconds. They come here, where Ctrl-C already ends the program with a sentence.
+    from demo.motion.formats import choose_formats, file_names
     from demo.results import Results, name_after
     from demo.video_read import find_source, open_video
     from demo.video_record import record_camera
 
+    formats = choose_formats(args.export)
     source, camera = find_source(args.video) if args.video else (Path(args.keypoints or args.poses), None)
     name = name_after(source)
     folder = Path(args.output) if args.output else OUTPUT / name
-    names = [f"{name}.mp4", "viewer.html", "poses.csv", "poses.json"]
+    names = [f"{name}.mp4", "viewer.html", "poses.json", *file_names(formats, args.people)]
     if not args.poses:
         names.append("poses.npz")
         if not args.keypoints:
@@ -159,15 +168,18 @@ def main() -> None:
     with Results(folder, source, names, inputs) as results:
         if camera is not None:
             record_camera(camera, args.seconds, source)
-        run(args, open_video(source, fps=args.fps) if args.video else None, name, results)
-    print(f"results: {folder}: {', '.join(names)}")
+        run(args, open_video(source, fps=args.fps) if args.video else None, name, formats, results)
+    print(f"results: {folder}: {', '.join(results.written)}")
 
 
-def run(args: argparse.Namespace, video: VideoReader | None, name: str, results: Results) -> None:
-    """Run the stages from the one that `args` start with, and write the results, called `name`."""
+def run(args: argparse.Namespace, video: VideoReader | None, name: str, formats: list[str], results: Results) -> None:
+    """Run the stages from the one that `args` start with, and write the results, called `name`, and the motion in
+    `formats`.
+    """
     import cv2
 
-    from demo.export import write_csv, write_json
+    from demo.export import write_json
+    from demo.motion.formats import write_motion
     from demo.people import people_table
     from demo.placing import place_people
     from demo.poses import write_poses
@@ -181,11 +193,10 @@ def run(args: argparse.Namespace, video: VideoReader | None, name: str, results:
         poses = make_poses(args, video, results)
         with results.writing("poses.npz") as path:
             write_poses(path, poses)
-    with results.writing("poses.csv") as path:
-        write_csv(path, poses)
     with results.writing("poses.json") as path:
         write_json(path, poses)
     offsets = place_people(poses.poses_3d, poses.posed, poses.fps, poses.keypoints_2d, args.fix_z)  # (P, T, 3)
+    write_motion(results, formats, poses, offsets, args.unit)
     with results.writing("viewer.html") as path:
         write_viewer(path, poses, offsets, name)
     started = time.perf_counter()
