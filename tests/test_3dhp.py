@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import json
 import re
 import shlex
@@ -101,7 +102,7 @@ def test_both_splits_are_read(root: Path) -> None:
 
 def test_a_test_file_with_a_field_for_each_sequence_is_the_same(root: Path, tmp_path: Path) -> None:
     _, test = synthetic_3dhp.arrays()
-    numbers = {name: {**part, "valid": part["valid"].astype(np.float64)} for name, part in test.items()}
+    numbers = {name: {**part, "valid": part["valid"][:, None].astype(np.float64)} for name, part in test.items()}
     np.savez(tmp_path / "data_test_3dhp.npz", **{name: np.array(part, dtype=object) for name, part in numbers.items()})
     both = [read_sequences("3dhp", folder, "gt", "test").sequences for folder in (root, tmp_path)]
     for one, other in zip(*both, strict=True):
@@ -255,6 +256,14 @@ def test_invalid_neighbours_stay_in_the_windows(root: Path) -> None:
     assert windows.start.tolist() == [-1, 2, 5]  # valid frames 1, 4 and 7 less 2
     shown = windows[np.array([0])].pose_2d[0].numpy()  # (5, 17, 2)
     assert np.array_equal(shown, sequence.pose_2d[[0, 0, 1, 2, 3]])
+
+
+def test_a_part_without_valid_frames_is_refused(root: Path) -> None:
+    (sequence,) = read_sequences("3dhp", root, "gt", "test", "TS1").sequences
+    last = int(np.flatnonzero(sequence.valid)[-1])
+    rest = dataclasses.replace(sequence, valid=np.arange(len(sequence)) == last)
+    with pytest.raises(InputError, match=r"no valid frame is left with --subset 1\.0 and --downsample 9"):
+        PoseDataset([rest], H36M, Normaliser(), 9, 1, downsample=9)
 
 
 def test_clips_that_are_lifted_whole_count_their_valid_frames(root: Path) -> None:

@@ -111,6 +111,8 @@ def _test_sequence(path: Path, name: str, value: object) -> PoseSequence:
     flags = value["valid"]
     if isinstance(flags, np.ndarray) and flags.dtype == bool:
         flags = flags.astype(np.uint8)
+    if isinstance(flags, np.ndarray) and flags.shape[1:] == (1,):
+        flags = flags[:, 0]  # (L,), of a column as MATLAB has it
     flags = checked_array(f"{where}, valid", flags, "frames")
     if len(flags) != len(pose_3d):
         raise InputError(f"{where} has {len(flags)} valid flags for {len(pose_3d)} frames; {_MAKE}")

@@ -67,7 +67,8 @@ def auc(prediction: Tensor, target: Tensor) -> Tensor:
 
     Nothing is less than 0 from its place, so that a perfect prediction has 30 of 31.
     """
-    return torch.stack([pck(prediction, target, threshold) for threshold in AUC_THRESHOLDS]).mean(dim=0)
+    distance = (prediction - target).norm(dim=-1, keepdim=True)  # (..., J, 1)
+    return (distance < distance.new_tensor(AUC_THRESHOLDS)).double().mean(dim=(-1, -2))
 
 
 def change_rows(consecutive: Tensor, order: int) -> Tensor:
