@@ -172,6 +172,18 @@ def _read_h36m(path: Path) -> object:
     return read_h36m(path.parent, "gt", ["S9"])
 
 
+def _make_3dhp(folder: Path) -> Path:
+    from tests.synthetic_3dhp import arrays, save
+
+    return save(folder, None, arrays(4)[1]) / "data_test_3dhp.npz"
+
+
+def _read_3dhp(path: Path) -> object:
+    from common.data.mpi_inf_3dhp import read_3dhp
+
+    return read_3dhp(path.parent, "test")
+
+
 def _make_custom(folder: Path) -> Path:
     points = np.random.default_rng(5).uniform(0, 500, (9, 17, 2)).astype(np.float32)
     about = {"layout_name": "coco", "num_joints": 17, "video_metadata": {"walk.mp4": {"w": 640, "h": 480}}}
@@ -293,6 +305,7 @@ READERS = {
     "poses": Reader(_make_poses, _read_poses, holes=True),
     "Human3.6M 2D": Reader(_make_h36m, _read_h36m),
     "Human3.6M 3D": Reader(_make_h36m_3d, _read_h36m),
+    "MPI-INF-3DHP": Reader(_make_3dhp, _read_3dhp),
     "custom 2D": Reader(_make_custom, _read_custom),
     "BVH": Reader(_make_bvh, _read_bvh),
     "ASF": Reader(_make_asf, _read_amc),

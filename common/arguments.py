@@ -107,10 +107,12 @@ def build_parser(default_model: str, prog: str | None = None) -> Parser:
     group.add_argument(
         "--dataset",
         default="h36m",
-        help="h36m, wild for wild_test.npz, or NAME for data_NAME.npz in our own format (default: h36m)",
+        help="h36m, 3dhp for MPI-INF-3DHP, wild for wild_test.npz, or NAME for data_NAME.npz in our own format "
+        "(default: h36m)",
     )
     group.add_argument(
-        "--keypoints", help="which 2D poses (default: cpn_ft_h36m_dbb for h36m, noisy for others; gt is the truth)"
+        "--keypoints",
+        help="which 2D poses (default: cpn_ft_h36m_dbb for h36m, gt for 3dhp, noisy for others; gt is the truth)",
     )
     group.add_argument("--root_path", default="./dataset/", help="folder of the data files (default: ./dataset/)")
     group.add_argument("--actions", default="*", help="action names separated by commas, or '*' for all (default: '*')")
@@ -118,7 +120,7 @@ def build_parser(default_model: str, prog: str | None = None) -> Parser:
         "--stride",
         type=number(int, 1),
         default=243,
-        help="frames between the windows of training; testing uses 1 for 1, else --frames (default: 243)",
+        help="frames between the windows of training; testing uses 1 for 1 and for 3dhp, else --frames (default: 243)",
     )
     group.add_argument(
         "--subset",

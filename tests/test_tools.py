@@ -48,7 +48,7 @@ def test_requirements_are_bounded_and_explained(name: str) -> None:
     needed = [line for line in lines if line and not line.startswith(("#", "-r "))]
     assert needed
     for line in needed:
-        assert re.fullmatch(r"[a-z-]+>=[\d.]+,<[\d.]+", line), line
+        assert re.fullmatch(r"[a-z0-9-]+>=[\d.]+,<[\d.]+", line), line
     assert len({line.split(">")[0] for line in needed}) == len(needed)
 
 

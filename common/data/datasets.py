@@ -8,6 +8,7 @@ from pathlib import Path
 from common.data.custom_2d import without_3d
 from common.data.h36m import TEST_SUBJECTS, TRAIN_SUBJECTS, read_h36m, skeleton_of
 from common.data.motion_file import read_motion_file
+from common.data.mpi_inf_3dhp import PCK_JOINTS, read_3dhp
 from common.data.sequences import PoseSequence
 from common.data.wild_file import read_wild_file
 from common.errors import InputError
@@ -17,31 +18,35 @@ from common.geometry.skeleton import H36M, Skeleton
 @dataclass(frozen=True)
 class Data:
     """One split of a data set. source: a sentence on where it comes from, None for Human3.6M itself. pooled: its score
-    is the mean over all frames, not over the actions.
+    is the mean over all frames, not over the actions. centred: a test scores the centres of windows around each valid
+    frame, whatever --stride is. pck_joints: those of PCK and AUC; without any, these are not taken.
     """
 
     sequences: list[PoseSequence]
     skeleton: Skeleton
     source: str | None
     pooled: bool = False
+    centred: bool = False
+    pck_joints: tuple[int, ...] = ()
 
 
 def default_keypoints(dataset: str) -> str:
     """The 2D that is used when --keypoints is not given."""
-    return "cpn_ft_h36m_dbb" if dataset == "h36m" else "noisy"
+    return {"h36m": "cpn_ft_h36m_dbb", "3dhp": "gt"}.get(dataset, "noisy")
 
 
 def read_sequences(dataset: str, root: str | Path, keypoints: str, split: str, actions: str = "*") -> Data:
     """Read one split, "train" or "test".
 
-    dataset: "h36m" (the two npz files of VideoPose3D's scripts in `root`), "wild" (root/wild_test.npz, a test set only;
-    common/data/wild_file.py), or any other NAME for root/data_NAME.npz in our own format (common/data/motion_file.py).
-    actions: "*" or names separated by commas. Raises InputError for what cannot be read.
+    dataset: "h36m" (the two npz files of VideoPose3D's scripts in `root`), "3dhp" (the two of MPI-INF-3DHP;
+    common/data/mpi_inf_3dhp.py), "wild" (root/wild_test.npz, a test set only; common/data/wild_file.py), or any other
+    NAME for root/data_NAME.npz in our own format (common/data/motion_file.py). actions: "*" or names separated by
+    commas; of 3dhp the test sequences, while all is trained on. Raises InputError for what cannot be read.
     """
     _check_not_custom(Path(root), dataset, keypoints)
     if not dataset.replace("_", "").replace("-", "").isalnum():
         raise InputError(
-            f"--dataset is {dataset!r}; it must be h36m or the NAME of a file data_NAME.npz, without folders"
+            f"--dataset is {dataset!r}; it must be h36m, 3dhp or the NAME of a file data_NAME.npz, without folders"
         )
     names = None if actions == "*" else [name.strip() for name in actions.split(",") if name.strip()]
     if names is not None and not names:
@@ -50,6 +55,11 @@ def read_sequences(dataset: str, root: str | Path, keypoints: str, split: str, a
         subjects = TRAIN_SUBJECTS if split == "train" else TEST_SUBJECTS
         sequences, source = read_h36m(root, keypoints, subjects, names)
         return Data(sequences, skeleton_of(keypoints), source)
+    if dataset == "3dhp":
+        if keypoints != default_keypoints(dataset):
+            raise InputError(f"--keypoints is {keypoints!r}, but 3dhp has the true 2D only; leave the flag out")
+        sequences, source = read_3dhp(root, split, names)
+        return Data(sequences, H36M, source, pooled=True, centred=True, pck_joints=PCK_JOINTS)
     if dataset == "wild":
         if split != "test":
             raise InputError("--dataset wild is a test set only; train with --recipe wild, or on another --dataset")

@@ -8,16 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from common.data.custom_2d import is_custom_2d, without_3d
-from common.data.safe_pickle import read_mapping
+from common.data.safe_pickle import checked_array, read_mapping
 from common.data.schema import (
     MOST_METRES,
     MOST_PIXELS,
-    NUMBER,
     SENTENCE,
-    Axes,
-    Axis,
-    Field,
-    check_header,
     listed,
     shown,
     text_problem,
@@ -102,20 +97,12 @@ def read_h36m(
     return sequences, None if source is None else str(source)
 
 
-def _array(where: str, value: object, *shape: Axis) -> np.ndarray:
-    """`value` itself. Raises InputError where it is not an array of numbers of this shape."""
-    if not isinstance(value, np.ndarray):
-        raise InputError(f"{where} is no array; make the file again")
-    check_header(where, value.dtype, value.shape, Field(NUMBER, shape), Axes(), "make the file again")
-    return value
-
-
 def _views(
     path_3d: Path, path_2d: Path, subject: str, action: str, world: object, views: object, skeleton: Skeleton
 ) -> list[PoseSequence]:
     """One PoseSequence for each camera."""
     where_3d, where_2d = (f"{path}: subject {subject}, action {action}" for path in (path_3d, path_2d))
-    poses = _array(where_3d, world, "frames", (len(KEPT), 32), 3)
+    poses = checked_array(where_3d, world, "frames", (len(KEPT), 32), 3)
     try:
         cameras = h36m_cameras(subject)
     except KeyError:
@@ -134,7 +121,7 @@ def _views(
     sequences = []
     for camera, view in zip(cameras, several, strict=True):
         where = f"{where_2d}, camera {camera.name}"
-        keypoints = _array(where, view, "frames", skeleton.joints, (2, 3))
+        keypoints = checked_array(where, view, "frames", skeleton.joints, (2, 3))
         if len(keypoints) < len(poses):
             raise InputError(f"{where} has {len(keypoints)} frames, but the 3D has {len(poses)}; make both files again")
         pose_2d = keypoints[: len(poses)]  # the 2D of some videos runs on past the motion capture

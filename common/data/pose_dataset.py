@@ -35,6 +35,8 @@ class Batch(NamedTuple):
 class PoseDataset(Dataset):
     """Every window of every sequence, in every version that augmentation asks for; indexed by arrays of item numbers.
 
+    With stride 1 the windows are those around the valid frames; the frames beside these may be any.
+
     The frames of all sequences, and where mirror images are asked for those too, stand in one array each, and a batch
     is one gather from it: no item copies or changes a sequence. Item numbers run over the windows of the first version,
     then of the next.
@@ -74,8 +76,18 @@ class PoseDataset(Dataset):
         rows = self.total * (2 if flipped else 1)  # the mirror images follow
         self.pose_2d = np.empty((rows, skeleton.joints, normaliser.in_channels), np.float32)
         self.pose_3d = np.empty((rows, skeleton.joints, 3), np.float32)
+        self.valid = np.ones(self.total, bool)
+        for number, first, length in zip(kept, self.offset, self.length, strict=True):
+            if (valid := sequences[number].valid) is not None:
+                self.valid[first : first + length] = valid[cuts[number]]
         self._fill(sequences if consume else list(sequences), cuts, normaliser, flipped)
         bounds = [window_bounds(length, frames, stride) for length in self.length]
+        if stride == 1:
+            bounds = [b[self.valid[first : first + len(b)]] for b, first in zip(bounds, self.offset, strict=True)]
+        if not any(map(len, bounds)):
+            raise InputError(
+                f"no valid frame is left with --subset {subset} and --downsample {downsample}; raise or lower them"
+            )
         self.start = np.concatenate([b[:, 0] for b in bounds])  # (N,) first frame within the sequence; may be negative
         self.sequence = np.repeat(np.arange(len(kept)), [len(b) for b in bounds])  # (N,)
         self.frames = frames
@@ -96,6 +108,13 @@ class PoseDataset(Dataset):
                         torch.from_numpy(poses[first:last]), self.mirrored
                     ).numpy()
             last = first
+
+    def scored(self, sequence: Tensor, number: Tensor) -> Tensor:
+        """Whether frames `number` (B, K) of sequences (B,) are valid and no repeated edges -> (B, K) bool."""
+        offset, length, valid = map(torch.from_numpy, (self.offset, self.length, self.valid))
+        last = length[sequence, None] - 1  # (B, 1)
+        inside = number.clamp(torch.zeros_like(last), last)  # (B, K)
+        return (number == inside) & valid[offset[sequence, None] + inside]
 
     @property
     def windows(self) -> int:

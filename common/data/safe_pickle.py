@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from common.data.npz import open_npz, plain_dtype, read_array
-from common.data.schema import listed, text_problem
+from common.data.schema import NUMBER, Axes, Axis, Field, check_header, listed, text_problem
 from common.errors import InputError
 
 _PLAIN_KINDS = "biufcSU"
@@ -27,6 +27,8 @@ _PLAIN_KINDS = "biufcSU"
 # A small file can name one list very many times; data files hold a few thousand objects.
 _MOST = 100_000
 _MOST_INSTRUCTIONS = 10 * _MOST
+
+_MAKE = "see dataset/README.md for how to get or make it"
 
 
 class _Refused(Exception):
@@ -268,12 +270,17 @@ def load_objects(data: bytes) -> object:
         raise ValueError(f"its pickle is damaged ({error})") from error
 
 
+def npz_fields(path: str | Path) -> list[str]:
+    """The names of the fields of an npz, unread. Raises InputError where there is no such file or it is damaged."""
+    with open_npz(path, {}, make=_MAKE, layout=_MAKE) as fields:
+        return list(fields.members)
+
+
 def read_npz_object(path: str | Path, field: str) -> object:
     """The object that `np.savez(path, field=object)` wrote. Raises InputError where it is missing, damaged or
     unsafe.
     """
-    make = "see dataset/README.md for how to get or make it"
-    with open_npz(path, {}, make=make, layout=make) as fields:
+    with open_npz(path, {}, make=_MAKE, layout=_MAKE) as fields:
         if field not in fields:
             raise InputError(
                 f"{path}: field {field} is missing (it holds {listed(list(fields.members))}); is it the right file?"
@@ -292,10 +299,16 @@ def read_mapping(path: str | Path, field: str) -> dict:
     """
     value = read_npz_object(path, field)
     if not isinstance(value, dict):
-        raise InputError(
-            f"{path}: field {field} is not a dictionary, as VideoPose3D's scripts write it; make the file again"
-        )
+        raise InputError(f"{path}: field {field} is not a dictionary; make the file again, see dataset/README.md")
     for name in itertools.chain(value, *(inner for inner in value.values() if isinstance(inner, dict))):
         if problem := text_problem(name):
             raise InputError(f"{path}: field {field} has the name {problem}; make the file again")
+    return value
+
+
+def checked_array(where: str, value: object, *shape: Axis) -> np.ndarray:
+    """`value` itself. Raises InputError, which names it by `where`, unless it is an array of numbers of this shape."""
+    if not isinstance(value, np.ndarray):
+        raise InputError(f"{where} is no array; make the file again")
+    check_header(where, value.dtype, value.shape, Field(NUMBER, shape), Axes(), "make the file again")
     return value

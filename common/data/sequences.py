@@ -14,7 +14,8 @@ class PoseSequence:
     """A clip of L frames as one camera saw it.
 
     pose_2d: (L, J, 2) pixels, or (L, J, 3) pixels and detector score 0..1. pose_3d: (L, J, 3) metres, camera space (x
-    right, y down, z forward), float32. size: the picture's (width, height) in pixels. fps: frames per second.
+    right, y down, z forward), float32. size: the picture's (width, height) in pixels. fps: frames per second. valid:
+    (L,) bool, which frames a test scores; None: all.
     """
 
     subject: str
@@ -24,6 +25,7 @@ class PoseSequence:
     pose_3d: np.ndarray
     size: tuple[float, float]
     fps: float = 50.0
+    valid: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.pose_3d)

@@ -51,6 +51,26 @@ def _rotation_parts(p: Tensor, t: Tensor) -> tuple[Tensor, Tensor, Tensor, Tenso
     return u, s, vh, mirror
 
 
+PCK_THRESHOLD = 0.15
+"""Metres from its place within which a joint counts as found."""
+AUC_THRESHOLDS = tuple(millimetres / 1000 for millimetres in range(0, 151, 5))
+"""The thresholds, in metres, of the area under the curve of PCK."""
+
+
+def pck(prediction: Tensor, target: Tensor, threshold: float = PCK_THRESHOLD) -> Tensor:
+    """The share (0..1) of the joints of each frame that are less than `threshold` metres from their place -> (...)."""
+    return ((prediction - target).norm(dim=-1) < threshold).double().mean(dim=-1)
+
+
+def auc(prediction: Tensor, target: Tensor) -> Tensor:
+    """The mean of `pck` over AUC_THRESHOLDS -> (...).
+
+    Nothing is less than 0 from its place, so that a perfect prediction has 30 of 31.
+    """
+    distance = (prediction - target).norm(dim=-1, keepdim=True)  # (..., J, 1)
+    return (distance < distance.new_tensor(AUC_THRESHOLDS)).double().mean(dim=(-1, -2))
+
+
 def change_rows(consecutive: Tensor, order: int) -> Tensor:
     """Which differences of `order` (1: velocity, 2: acceleration) span frames that follow each other -> (N - order,)
     bool.
@@ -73,16 +93,17 @@ class ErrorTable:
     """Errors by action: adds up samples, gives the mean of each action and the mean over the actions present, in
     millimetres.
 
-    pooled: the mean over all samples instead, whatever their action.
+    pooled: the mean over all samples instead, whatever their action. unit: what one of a sample is in the means: 1000
+    for metres that become millimetres, 100 for shares that become per cent.
     """
 
-    def __init__(self, names: Sequence[str], pooled: bool = False) -> None:
-        self._names, self._pooled = list(names), pooled
+    def __init__(self, names: Sequence[str], pooled: bool = False, unit: float = 1000) -> None:
+        self._names, self._pooled, self._unit = list(names), pooled, unit
         self._sum = torch.zeros(len(names), dtype=torch.float64)
         self._count = torch.zeros(len(names), dtype=torch.int64)
 
     def add(self, actions: Tensor, errors: Tensor) -> None:
-        """For each of n samples the number of its action in `names` and its error: both (n,), errors in metres."""
+        """For each of n samples the number of its action in `names` and its error: both (n,)."""
         self._sum += torch.bincount(actions, errors.double(), minlength=len(self._names))
         self._count += torch.bincount(actions, minlength=len(self._names))
 
@@ -93,17 +114,17 @@ class ErrorTable:
 
     @property
     def actions(self) -> dict[str, float]:
-        """The mean error of each action in mm, by name; actions without a sample are left out."""
+        """The mean error of each action, by name; actions without a sample are left out."""
         return {
-            name: 1000 * total / n
+            name: self._unit * total / n
             for name, total, n in zip(self._names, self._sum.tolist(), self._count.tolist(), strict=True)
             if n
         }
 
     @property
     def mean(self) -> float | None:
-        """The mean over the actions, or over all samples, in mm; None where nothing was added."""
+        """The mean over the actions, or over all samples; None where nothing was added."""
         means = self.actions.values()
         if self._pooled and means:
-            return 1000 * self._sum.sum().item() / self._count.sum().item()
+            return self._unit * self._sum.sum().item() / self._count.sum().item()
         return sum(means) / len(means) if means else None

@@ -11,7 +11,12 @@ from common.evaluation.metrics import ErrorTable
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-ONCE_COLUMNS = {"mpjpe": "MPJPE", "p_mpjpe": "P-MPJPE", "n_mpjpe": "N-MPJPE", "mpjve": "MPJVE", "acceleration": "Accel"}
+COLUMNS = {
+    "mpjpe": "MPJPE", "pck": "PCK", "auc": "AUC", "p_mpjpe": "P-MPJPE", "n_mpjpe": "N-MPJPE", "mpjve": "MPJVE",
+    "acceleration": "Accel",
+}  # fmt: skip
+"""The columns of what may be scored; a table has those that were."""
+LEFT = ("mpjpe", "pck", "auc", "p_mpjpe")
 
 
 def score_table(scores: Scores, title: str, published: float | None = None) -> str:
@@ -21,17 +26,18 @@ def score_table(scores: Scores, title: str, published: float | None = None) -> s
     """
     lifted = scores.published is scores.once
     mean = f"mean of {scores.mean}"
-    right = _rows(scores.once, "frames", ONCE_COLUMNS, mean)
-    left = {} if lifted else _rows(scores.published, "windows", list(ONCE_COLUMNS)[:2], mean)
+    columns = [name for name in COLUMNS if name in scores.once]
+    right = _rows(scores.once, "frames", columns, mean)
+    left = {} if lifted else _rows(scores.published, "windows", [name for name in columns if name in LEFT], mean)
     width = max(map(len, left or right))
-    nothing = " ".join([f"{0:8}"] + [_cell(None)] * len(ONCE_COLUMNS))  # an action all of whose windows are padding
+    nothing = " ".join([f"{0:8}"] + [_cell(None)] * len(columns))  # an action all of whose windows are padding
     lines = [
         title,
         scores.scored
         if lifted
         else f"left: published protocol ({scores.scored}); right: each real frame counted exactly once.",
     ]
-    lines.append("mm; MPJVE mm/frame; Accel mm/frame^2")
+    lines.append("mm; MPJVE mm/frame; Accel mm/frame^2" + ("; PCK and AUC %" if "pck" in columns else ""))
     lines += [
         f"{row:{width}} " + (f"{left[row]}   " if left else "") + right.get(row, nothing) for row in left or right
     ]
@@ -43,7 +49,7 @@ def score_table(scores: Scores, title: str, published: float | None = None) -> s
 def _rows(tables: dict[str, ErrorTable], counted: str, columns: Collection[str], mean: str) -> dict[str, str]:
     """The cells of each row, by its first cell: a head, the actions, their mean."""
     counts = tables["mpjpe"].counts
-    rows = {"action": " ".join([f"{counted:>8}"] + [f"{ONCE_COLUMNS[name]:>8}" for name in columns])}
+    rows = {"action": " ".join([f"{counted:>8}"] + [f"{COLUMNS[name]:>8}" for name in columns])}
     for action, count in counts.items():
         rows[action] = " ".join([f"{count:8}"] + [_cell(tables[name].actions.get(action)) for name in columns])
     rows[mean] = " ".join([f"{sum(counts.values()):8}"] + [_cell(tables[name].mean) for name in columns])

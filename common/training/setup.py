@@ -118,7 +118,7 @@ def windows_to_test(
                 "--subset and --downsample are not for a test on whole clips (--dataset wild, or in-the-wild weights)"
             )
         return None
-    return _windows(settings, data, model, normaliser, 1 if settings.stride == 1 else model.frames)
+    return _windows(settings, data, model, normaliser, 1 if settings.stride == 1 or data.centred else model.frames)
 
 
 def windows_to_train(

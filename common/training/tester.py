@@ -44,13 +44,20 @@ class Tester:
             )
             clips = progress(self.signals.until_one(sequences), total=len(sequences))
             with self.compute.autocast():
-                return evaluate_lifting(lifter, sequences, clips, self.data.pooled)
+                return evaluate_lifting(lifter, sequences, clips, self.data.pooled, self.data.pck_joints)
         order = BatchOrder(len(self.windows), settings.batch_size)
         batches = loader(self.windows, order, settings.workers, self.compute.device)
         bar = progress(self.signals.until_one(batches), total=len(order), unit="batch")
-        centre_only = settings.stride == 1 or not settings.out_all or model.centre_only
+        centre_only = settings.stride == 1 or self.data.centred or not settings.out_all or model.centre_only
         return evaluate(
-            model, self.windows, bar, self.compute, flip_test=settings.test_augmentation, centre_only=centre_only
+            model,
+            self.windows,
+            bar,
+            self.compute,
+            flip_test=settings.test_augmentation,
+            centre_only=centre_only,
+            pooled=self.data.pooled,
+            pck_joints=self.data.pck_joints,
         )
 
     def report(self, model: PoseTransformer, scores: Scores, **more: object) -> None:
