@@ -50,7 +50,7 @@ test-readers:
 	for python in python3.11 python3.12 python3.13 $(wildcard $(HOME)/.pyenv/versions/3.1[123].*/bin/python); do \
 		version=$$($$python -c 'import platform; print(platform.python_version())' 2>/dev/null) || continue; \
 		$$python -m venv $(VENV)/readers/$$version && \
-		$(VENV)/readers/$$version/bin/python -m pip install --disable-pip-version-check --quiet numpy pytest tqdm && \
+		$(VENV)/readers/$$version/bin/python -m pip install --disable-pip-version-check --quiet numpy scipy pytest tqdm && \
 		$(VENV)/readers/$$version/bin/python -m pytest tests/test_npz.py tests/test_safe_pickle.py tests/test_mutate.py tests/test_world_motion.py \
 			|| exit 1; \
 	done
