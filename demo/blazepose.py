@@ -70,7 +70,7 @@ class BlazePose(PeopleDetector):
         self.name = f"blazepose {path.stem.removeprefix('pose_landmark_')}"
         super().__init__(most)
         try:
-            with _quiet():
+            with quiet():
                 finder, looker = find_model("pose_detection.tflite"), _without_silhouette(path)
                 for _ in range(PARALLEL):
                     self._finders.put(Network(finder.read_bytes(), FINDER_SIDE, FINDER_OUTPUTS, finder))
@@ -139,7 +139,7 @@ class Network:
         self, data: bytes, side: int, outputs: Mapping[str, tuple[int, ...]], path: Path, threads: int = 1
     ) -> None:
         try:
-            self._interpreter = _litert("interpreter").Interpreter(model_content=data, num_threads=threads)
+            self._interpreter = litert("interpreter").Interpreter(model_content=data, num_threads=threads)
             self._interpreter.allocate_tensors()
         except (RuntimeError, ValueError) as error:
             raise _no_such_model(path, _line(error)[:120]) from error
@@ -287,7 +287,7 @@ def landmark_model(model: str | Path | None) -> Path:
     return path.resolve()
 
 
-def _litert(module: str) -> Any:
+def litert(module: str) -> Any:
     """A module of LiteRT. Raises InputError where there is none."""
     try:
         return importlib.import_module(f"ai_edge_litert.{module}")
@@ -312,7 +312,7 @@ def _without_silhouette(path: Path) -> bytes:
     """A landmark model without what finds the person's silhouette, up to a third of its time, for which nobody here
     asks. The rest is as it was, to the bit. Raises InputError where it is no landmark model.
     """
-    data, schema = path.read_bytes(), _litert("schema_py_generated")
+    data, schema = path.read_bytes(), litert("schema_py_generated")
     Network(data, LOOKER_SIDE, LOOKER_OUTPUTS, path)  # what is no such model is found out before it is taken apart
     builder = importlib.import_module("flatbuffers").Builder()
     whole = schema.ModelT.InitFromObj(schema.Model.GetRootAs(data, 0))
@@ -331,7 +331,7 @@ def _without_silhouette(path: Path) -> bytes:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep off stderr what the library says in passing (INFO, WARNING and the like), by no switch of its own; the rest
     is passed on afterwards, unless an InputError says it.
     """

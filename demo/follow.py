@@ -152,16 +152,17 @@ class PeopleDetector(ABC):
     """Follows people with two models: one finds people in a square of the picture, one sees the joints of a person in a
     region.
 
-    most: no more people than this are followed. A child class has the two models as `_find_in` and `_look`.
+    most: no more people than this are followed. followed, lost: who was seen in the last picture, and who is still looked
+    for. A child class has the two models as `_find_in` and `_look`.
     """
 
     joints: Conversion
 
     def __init__(self, most: int) -> None:
         self.most = most
-        self._people: list[Person] = []
-        self._lost: list[Person] = []
-        self._time = -math.inf
+        self.followed: list[Person] = []
+        self.lost: list[Person] = []
+        self.last_time = -math.inf
         self._turn = -1  # which of the squares was searched last; they are counted on and on
         # A network does one thing at a time; several people, and the squares of a search, share a few of each kind. One
         # person alone has a network that runs on several cores, which makes no difference to the result.
@@ -172,15 +173,15 @@ class PeopleDetector(ABC):
 
     def reset(self) -> None:
         """As `Detector.reset`."""
-        self._people, self._lost, self._turn = [], [], -1
+        self.followed, self.lost, self._turn = [], [], -1
 
     def detect(self, frame: np.ndarray, time: float) -> np.ndarray:
         """As `Detector.detect`; who is seen longest first."""
         if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8:
             raise ValueError(f"a frame is {frame.dtype} {frame.shape}, not uint8 (H, W, 3)")
-        if not 0 <= time - self._time <= FORGET:
+        if not 0 <= time - self.last_time <= FORGET:
             self.reset()
-        self._time = time
+        self.last_time = time
         height, width = frame.shape[:2]
         side = max(min(height, width), max(height, width) // 4)
         # The model sees 224 x 224 pixels, in which a person of a third of a wide picture's height is lost: so
@@ -188,16 +189,16 @@ class PeopleDetector(ABC):
         tiles = cover(width, height, side) or [(0, 0, width, height)]
         squares = [*tiles, *([(0, 0, width, height)] if len(tiles) > 1 else [])]
         due = self._due(len(tiles), time)
-        room = self.most - len(self._people)
-        first = squares if not self._people else [tiles[number % len(tiles)] for number in due if room]
-        lost = [person for person in self._lost if person.is_awaited(time, width, height)][:room]
-        networks = self._alone if len(self._people) == 1 and not first and not lost else self._lookers
-        looks = [self._workers.submit(self._look, networks, frame, person.region) for person in self._people]
+        room = self.most - len(self.followed)
+        first = squares if not self.followed else [tiles[number % len(tiles)] for number in due if room]
+        lost = [person for person in self.lost if person.is_awaited(time, width, height)][:room]
+        networks = self._alone if len(self.followed) == 1 and not first and not lost else self._lookers
+        looks = [self._workers.submit(self._look, networks, frame, person.region) for person in self.followed]
         guesses = [self._workers.submit(self._look, self._lookers, frame, person.heading(time)) for person in lost]
         finds = self._search(frame, [*first, *(person.square(time, width, height) for person in lost)])
-        known = _follow(self._people, looks, time, [], DOUBLE)
+        known = _follow(self.followed, looks, time, [], DOUBLE)
         people = [person for person in known if person is not None]
-        gone = [person for person, now in zip(self._people, known, strict=True) if now is None]
+        gone = [person for person, now in zip(self.followed, known, strict=True) if now is None]
         rest = [] if people else [square for square in squares if square not in first]
         finds += self._search(frame, [*rest, *(person.square(time, width, height) for person in gone)])
         back = _follow(lost, guesses, time, people, DOUBTFUL)
@@ -217,10 +218,10 @@ class PeopleDetector(ABC):
             )
             people.append(newcomer if who is None else who.going_on(newcomer, time))
             missing = [person for person in missing if person is not who]
-        self._people, self._lost = people, missing
-        if not self._people:
+        self.followed, self.lost = people, missing
+        if not self.followed:
             return np.zeros((0, self.joints.sources, 3), np.float32)
-        return np.stack([person.points for person in self._people])
+        return np.stack([person.points for person in self.followed])
 
     def _due(self, squares: int, time: float) -> range:
         """Which squares are to be searched by now, so that each of so many is in FIND_EVERY; they are counted on and

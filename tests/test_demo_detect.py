@@ -188,7 +188,7 @@ def test_unknown_detectors_are_told_the_known() -> None:
 def test_without_litert(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ai_edge_litert", None)
     monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", None)
-    message = refusal(lambda: blazepose._litert("interpreter"))
+    message = refusal(lambda: blazepose.litert("interpreter"))
     assert blazepose.INSTALL in message
 
 
@@ -417,8 +417,8 @@ def test_after_a_reset_nobody_is_where_they_were(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(
         detector, "_look", lambda graphs, picture, region: pytest.fail("looked for somebody of the last scene")
     )
-    detector._people = [follow.Person(np.ones((33, 3), np.float32), follow.Region(50, 50, 80, 0))]
-    detector._time = 0.0
+    detector.followed = [follow.Person(np.ones((33, 3), np.float32), follow.Region(50, 50, 80, 0))]
+    detector.last_time = 0.0
     detector.reset()
     assert detector.detect(np.zeros((90, 160, 3), np.uint8), 0.1).shape == (0, 33, 3)
     assert len(searched) >= 3  # everywhere
@@ -429,7 +429,7 @@ def test_no_temporary_folder_is_one_sentence(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))
 
     def use() -> None:
-        with blazepose._quiet():
+        with blazepose.quiet():
             pass
 
     message = refusal(use)
@@ -527,7 +527,7 @@ def test_the_lost_are_found_in_the_first_picture_that_shows_them(
             assert any(
                 abs(region.x - place[0]) + abs(region.y - place[1]) < 0.2 * world.SIDE for region in world.looked
             )
-    assert not world._lost
+    assert not world.lost
 
 
 def test_nobody_is_waited_for_for_ever_nor_outside() -> None:
@@ -535,10 +535,10 @@ def test_nobody_is_waited_for_for_ever_nor_outside() -> None:
     for frame in range(30):
         world.see(frame / 30, HERE, (640.0, 400.0))
     world.see(1.0, HERE)
-    assert len(world._lost) == 1
+    assert len(world.lost) == 1
     for frame in range(31, 65):
         world.see(frame / 30, HERE)
-    assert not world._lost
+    assert not world.lost
     for frame in range(65, 95):  # out of the picture to the right
         world.see(frame / 30, HERE, (1280.0 + 20 * (frame - 94), 400.0))
     world.see(95 / 30, HERE)
@@ -555,7 +555,7 @@ def test_who_flickered_up_is_not_looked_for_for_long() -> None:
     world.see(11 / 30, HERE, (640.0, 400.0))
     for frame in range(12, 21):
         world.see(frame / 30, HERE)
-    assert not world._lost
+    assert not world.lost
 
 
 def test_of_two_who_cross_the_hidden_one_is_looked_for_on_the_other_side() -> None:
@@ -567,7 +567,7 @@ def test_of_two_who_cross_the_hidden_one_is_looked_for_on_the_other_side() -> No
             hidden = abs(x[0] - x[1]) < 60
             found = world.see(frame / 30, (x[0], 400.0), *([] if hidden else [(x[1], 400.0)]))
             assert found == {(x[0], 400.0), *([] if hidden else [(x[1], 400.0)])}, frame
-        assert len(world._people) == 2
+        assert len(world.followed) == 2
 
 
 def test_no_more_than_are_wanted_are_followed() -> None:

@@ -62,7 +62,7 @@ def check(model: PoseTransformer, run: export.Run) -> None:
 def test_a_traced_model_takes_any_number_of_windows(name: str, plan: dict[str, str]) -> None:
     """A few, since tracing takes seconds: benchmark/backends.py --models has all of them, in every format."""
     model = tiny(name, **plan)
-    module = export._program(export.Flat(model)).module()
+    module = export.traced(export.Flat(model)).module()
     check(model, lambda pose_2d: list(module(pose_2d)))
 
 
@@ -132,7 +132,7 @@ def test_bad_input_is_one_sentence(
 
 
 def test_a_place_that_cannot_be_written_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(export, "_program", lambda flat: None)  # which takes long
+    monkeypatch.setattr(export, "traced", lambda flat: None)  # which takes long
     with pytest.raises(InputError, match="cannot be written"):
         export.write_exported(tiny("mixste.mixste"), "/proc/none/model.pt2", "torch_export", {})
 

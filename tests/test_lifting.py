@@ -222,7 +222,7 @@ def jumps(error: np.ndarray, overlap: float) -> tuple[float, float]:
     lift = Lifter(PerFrame(error, frames), Normaliser(), overlap=overlap)
     pose = lift(np.repeat(clip(1), 10 * frames, axis=0), SIZE)
     step = np.abs(np.diff(pose, axis=0)).max(axis=(1, 2))  # (T - 1,): from frame t to t + 1
-    start = lift._starts(10 * frames)
+    start = lift.window_starts(10 * frames)
     borders = np.unique(np.concatenate([start, start + frames]) - 1)
     borders = borders[(borders >= 0) & (borders < len(step))]
     return step[borders].max(), np.delete(step, borders).max()
@@ -243,7 +243,7 @@ def test_no_seam_shows(frames: int) -> None:
 @pytest.mark.parametrize("length", [1, 8, 9, 10, 100])
 def test_windows_cover_the_clip(length: int, overlap: float) -> None:
     lift = Lifter(PerFrame(), Normaliser(), overlap=overlap)
-    start = lift._starts(length)
+    start = lift.window_starts(length)
     assert set(range(length)) <= set((start[:, None] + np.arange(FRAMES)).ravel())
     assert (np.diff(start) > 0).all()
     assert (np.diff(start) <= max(1, round(FRAMES * (1 - overlap)))).all()

@@ -91,7 +91,7 @@ def exported(model: PoseTransformer, backend: str, mirrored: tuple[int, ...] | N
     chosen = FORMATS[BACKENDS[backend]]
     require(f"backend {backend}", tuple(dict.fromkeys((*chosen.packages, *chosen.runs))))
     flat = Flat(model, mirrored)
-    made = _onnx(flat, _program(flat))
+    made = _onnx(flat, traced(flat))
     run = _onnxruntime(made.SerializeToString()) if backend == "onnxruntime" else _openvino(_openvino_model(made))
     _checked(flat, run, f"backend {backend}", "use backend torch")
     return lambda pose_2d: flat.prediction(run(pose_2d))
@@ -110,7 +110,7 @@ def write_exported(model: PoseTransformer, path: str | Path, format_name: str, a
         raise InputError(f"--output is {path}; the name of a file of format {format_name} ends in {chosen.suffix}")
     check_writable(path)
     flat = Flat(model)
-    program = _program(flat)
+    program = traced(flat)
     with contextlib.ExitStack() as held:
         temporary = held.enter_context(replacing(path))
         if format_name == "torch_export":
@@ -135,7 +135,8 @@ def write_exported(model: PoseTransformer, path: str | Path, format_name: str, a
         return apart
 
 
-def _program(flat: Flat) -> torch.export.ExportedProgram:
+def traced(flat: Flat) -> torch.export.ExportedProgram:
+    """The model as torch.export sees it, for any number of windows."""
     model = flat.model
     example = torch.zeros(2, model.frames, model.joints, model.in_channels)
     with _evaluating_quietly(model), torch.no_grad():

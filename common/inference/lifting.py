@@ -174,7 +174,7 @@ class Lifter:
             )
         return height / self.normaliser.height
 
-    def _starts(self, length: int) -> np.ndarray:
+    def window_starts(self, length: int) -> np.ndarray:
         """The first frame of every window over `length` frames (N,); negative where the first frame is repeated before
         the clip.
         """
@@ -199,7 +199,7 @@ class Lifter:
             np.sin(np.pi * (np.arange(frames) + 0.5) / frames) ** 2
         )  # (F,), above 0; opens and closes without a step
         total, weights = np.zeros((length, self.model.joints, 3)), np.zeros((length, 1, 1))
-        starts = self._starts(length)
+        starts = self.window_starts(length)
         with torch.inference_mode(), _evaluating(self.model):
             for first in range(0, len(starts), self.batch_size):
                 start = starts[first : first + self.batch_size]  # (B,)
