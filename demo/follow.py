@@ -152,7 +152,7 @@ class PeopleDetector(ABC):
     """Follows people with two models: one finds people in a square of the picture, one sees the joints of a person in a
     region.
 
-    most: no more people than this are followed. followed, lost: who was seen in the last picture, and who is still looked
+    most: no more people than this are followed. followed: who was seen in the last picture. lost: who is still looked
     for. A child class has the two models as `_find_in` and `_look`.
     """
 
