@@ -339,8 +339,8 @@ def draw(looks: Sequence[Look], frames_shown: int, title: str, source: str) -> F
         )
         write(MARGIN, top + 9, f"window {look.number}", fontweight="bold", fontsize=11)
         name = textwrap.shorten(look.name, 24 if frames_shown == 1 else 70, placeholder="...")
-        width, height = sequence.size
-        about = f"{name}     {len(look.truth)} frames, {sequence.fps:g} a second, picture {width} x {height}"
+        size = f"picture {sequence.size[0]} x {sequence.size[1]}"
+        about = f"{name}     {len(look.truth)} frames, {sequence.fps:g} a second, {size}"
         write(MARGIN + 110, top + 10, about, color="#666666", fontsize=10)
         errors = f"MPJPE {look.mpjpe:.1f} mm     P-MPJPE {look.p_mpjpe:.1f} mm"
         write(strip + STRIP, top + 9, errors, ha="right", fontweight="bold", fontsize=11)

@@ -89,6 +89,12 @@ def test_a_sheet_has_a_row_for_each_window(weights: Path, wild_root: Path) -> No
         round(float(np.ptp(axes.get_xlim())), 9) for axes in figure.axes if axes.get_label() in ("camera", "side")
     }
     assert len(metres) == 1  # one scale in all panels
+    rows = [axes.get_position() for axes in figure.axes if axes.get_label() == "over time"]
+    assert rows[1].y1 < rows[0].y0  # the second row is below the first
+    for axes in figure.axes:
+        box = axes.get_position()
+        assert 0 <= box.x0 < box.x1 <= 1, axes.get_label()
+        assert 0 <= box.y0 < box.y1 <= 1, axes.get_label()
 
 
 def test_the_script_draws_and_tells(
