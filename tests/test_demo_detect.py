@@ -407,7 +407,7 @@ def test_a_detector_that_is_closed_gives_its_threads_back() -> None:
         detector.close()
         detector.close()  # again is fine
         counts.append(threads())
-    assert counts[1:] == counts[:1] * 2
+    assert max(counts[1:]) <= counts[0]  # a thread of something else may end meanwhile
 
 
 @needs_models
