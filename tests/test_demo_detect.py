@@ -589,7 +589,7 @@ def test_a_step_back_in_time_starts_anew() -> None:
     for moment in (0.0, 5.0, 5.1, 0.0, 0.1, 0.1):
         world.searched.clear()
         assert world.see(moment, HERE) == {HERE}
-        assert world.searched or time in (0.1, 5.1)
+        assert world.searched or moment in (0.1, 5.1)
 
 
 def sample_frames(count: int) -> list[np.ndarray]:
