@@ -22,7 +22,7 @@ _HDF5 = b"\x89HDF\r\n\x1a\n", b"MATLAB 7.3"
 """What files of version 7.3 begin with, with and without MATLAB's own header."""
 # What the two readers raise on files that are damaged or hold something else.
 _DAMAGE = (
-    OSError, ValueError, TypeError, KeyError, IndexError, EOFError, RuntimeError, AttributeError, NotImplementedError,
+    OSError, ValueError, TypeError, KeyError, IndexError, EOFError, RuntimeError, AttributeError,
     OverflowError, MemoryError, MatReadError, struct.error, zlib.error,
 )  # fmt: skip
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -103,3 +103,18 @@ def add_person(frames: Frames, where: str, key: int | str, person: Person) -> No
         people.append(person)
     if len(people) > MOST_PEOPLE:
         raise InputError(f"{where}: frame {shown(key)} has more than {MOST_PEOPLE} people; give keypoints of a video")
+
+
+def frames_of_rows(
+    rows: Sequence[object], where: str, people_of: Callable[[object, str], list[Person] | None]
+) -> Frames | None:
+    """A frame for each row, whose people `people_of` reads; None: it says of one that it is not of its kind."""
+    frames: Frames = {}
+    for number, row in enumerate(rows):
+        people = people_of(row, f"{where}: frame {number}")
+        if people is None:
+            return None
+        frames[number] = []
+        for person in people:
+            add_person(frames, where, number, person)
+    return frames

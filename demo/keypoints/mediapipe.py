@@ -8,7 +8,7 @@ frames, or {"frames": such a list}.
 from __future__ import annotations
 
 from demo.convert import BLAZEPOSE_33
-from demo.keypoints.clip import Clip, Frames, Person, add_person, read_points
+from demo.keypoints.clip import Clip, Person, frames_of_rows, read_points
 
 KEYS = ("landmark", "landmarks", "pose_landmarks", "poseLandmarks")
 SCORES = ("visibility", "presence", "score")
@@ -19,15 +19,8 @@ def read_clip(document: object, where: str) -> Clip | None:
     rows = document.get("frames") if isinstance(document, dict) else document
     if not isinstance(rows, list) or _is_person(rows):
         return None
-    frames: Frames = {}
-    for number, row in enumerate(rows):
-        people = people_of(row, f"{where}: frame {number}")
-        if people is None:
-            return None
-        frames[number] = []
-        for person in people:
-            add_person(frames, where, number, person)
-    return Clip("MediaPipe", frames, True, 0, BLAZEPOSE_33) if any(frames.values()) else None
+    frames = frames_of_rows(rows, where, people_of)
+    return Clip("MediaPipe", frames, True, 0, BLAZEPOSE_33) if frames and any(frames.values()) else None
 
 
 def people_of(document: object, where: str) -> list[Person] | None:

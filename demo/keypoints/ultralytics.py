@@ -13,7 +13,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from common.errors import InputError
-from demo.keypoints.clip import Clip, Frames, Person, add_person, read_identity, read_points
+from demo.keypoints.clip import Clip, Frames, Person, add_person, frames_of_rows, read_identity, read_points
 from demo.keypoints.text import frame_of_file, read_text
 
 BOX, JOINTS = 5, 17
@@ -26,15 +26,8 @@ def read_clip(document: object, where: str) -> Clip | None:
     """The clip of a list of frames; None: it is not ultralytics'. Raises InputError where it is damaged."""
     if not isinstance(document, list) or not document or not all(isinstance(row, list) for row in document):
         return None
-    frames: Frames = {}
-    for number, row in enumerate(document):
-        people = people_of(row, f"{where}: frame {number}")
-        if people is None:
-            return None
-        frames[number] = []
-        for person in people:
-            add_person(frames, where, number, person)
-    return Clip("ultralytics", frames, complete=True, first=0) if any(document) else None
+    frames = frames_of_rows(document, where, people_of)
+    return Clip("ultralytics", frames, complete=True, first=0) if frames and any(document) else None
 
 
 def people_of(document: object, where: str) -> list[Person] | None:
